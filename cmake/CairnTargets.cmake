@@ -1,0 +1,78 @@
+# cairn_library(<name> [PCH <header>] SRCS ... HDRS ... DEPS ...)  ->  target cairn::<name>
+#
+# One library per folder. DEPS spells out every library that its headers or sources include, so a call
+# in the wrong direction is a link error. Sources are listed, never globbed.
+function(cairn_library name)
+  cmake_parse_arguments(ARG "" "" "SRCS;HDRS;DEPS" ${ARGN})
+  if(ARG_UNPARSED_ARGUMENTS)
+    message(SEND_ERROR "cairn_library(${name}): unknown ${ARG_UNPARSED_ARGUMENTS}")
+  endif()
+  if(ARG_SRCS)
+    add_library(cairn_${name} STATIC ${ARG_SRCS})
+    set(scope PUBLIC)
+    target_link_libraries(cairn_${name} PUBLIC ${ARG_DEPS})
+    cairn_compile_options(cairn_${name})
+  else()
+    add_library(cairn_${name} INTERFACE)
+    set(scope INTERFACE)
+    target_link_libraries(cairn_${name} INTERFACE ${ARG_DEPS})
+  endif()
+  add_library(cairn::${name} ALIAS cairn_${name})
+  target_include_directories(cairn_${name} ${scope} $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
+  if(ARG_HDRS)
+    target_sources(cairn_${name} ${scope} FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR} FILES ${ARG_HDRS})
+  endif()
+endfunction()
+
+# Warnings for our own code; clang also checks the lock annotations and fails the build on a mistake.
+function(cairn_compile_options target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Werror=return-type
+    $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety -Werror=thread-safety>)
+endfunction()
+
+# cairn_executable(<name> SRCS ... DEPS ...)
+function(cairn_executable name)
+  cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
+  if(ARG_UNPARSED_ARGUMENTS)
+    message(SEND_ERROR "cairn_executable(${name}): unknown ${ARG_UNPARSED_ARGUMENTS}")
+  endif()
+  add_executable(${name} ${ARG_SRCS})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS})
+  cairn_compile_options(${name})
+endfunction()
+
+# cairn_test(<name> LABELS <unit|contract|integration|crash> SRCS ... DEPS ... [DATA ...])
+#
+# One binary; each of its cases may be run alone with --gtest_filter. Runs in the build tree; test data is
+# found through the compile definition CAIRN_SOURCE_DIR.
+function(cairn_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "LABELS;SRCS;DEPS;ENV" ${ARGN})
+  if(ARG_UNPARSED_ARGUMENTS)
+    message(SEND_ERROR "cairn_test(${name}): unknown ${ARG_UNPARSED_ARGUMENTS}")
+  endif()
+  if(NOT CAIRN_BUILD_TESTS)
+    return()
+  endif()
+  cairn_executable(${name} SRCS ${ARG_SRCS} DEPS ${ARG_DEPS} cairn::testing GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE CAIRN_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
+    CAIRN_BINARY_DIR="${PROJECT_BINARY_DIR}")
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 300)
+  endif()
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "${ARG_ENV}")
+endfunction()
+
+# cairn_fuzz_target(<name> SRCS ... DEPS ... [CORPUS dir])
+#
+# A libFuzzer target: ten lines that call one public function. The seeds lie in tests/fuzz/corpus/<name>.
+function(cairn_fuzz_target name)
+  cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
+  if(NOT CAIRN_BUILD_FUZZERS)
+    return()
+  endif()
+  cairn_executable(${name} SRCS ${ARG_SRCS} DEPS ${ARG_DEPS})
+  target_compile_options(${name} PRIVATE -fsanitize=fuzzer)
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+endfunction()

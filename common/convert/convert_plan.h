@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/tensor/checkpoint_index.h"
+#include "common/tensor/selection.h"
+
+namespace cairn {
+
+struct PlanOptions {
+  Selection select;
+  // Dtype of every float tensor of the target; nothing: keep. Integers, Booleans and complex numbers are never cast.
+  std::optional<Dtype> float_dtype;
+};
+
+// Which bytes of the source become what of the target. Pure data: easy to test and to print.
+struct ConvertPlan {
+  struct Step {
+    size_t source_entry = 0;
+    Dtype from = Dtype::kInvalid;  // Equal to `to`: bytes are copied as they are.
+    Dtype to = Dtype::kInvalid;
+  };
+  CheckpointIndex target;
+  std::vector<Step> steps;  // One per target entry, in its order.
+};
+
+// INVALID_ARGUMENT for patterns that match nothing, or an alias whose target is left out.
+absl::StatusOr<ConvertPlan> MakeConvertPlan(const CheckpointIndex& source, const PlanOptions& options);
+
+}  // namespace cairn

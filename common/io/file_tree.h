@@ -1,0 +1,53 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/io/byte_sink.h"
+#include "common/io/byte_source.h"
+
+namespace cairn {
+
+// What a format reads: one file, or a folder of files. Formats never know where the bytes live.
+// Thread-safe. Names are relative, segments joined with '/'; "" is the file itself, where the tree is one file.
+// A name that is absolute or leaves the tree ("..", also through an index file) is INVALID_ARGUMENT.
+class SourceTree {
+ public:
+  virtual ~SourceTree() = default;
+  // For messages: the path or URL.
+  virtual const std::string& name() const = 0;
+  virtual bool is_directory() const = 0;
+  // Names of the regular files of a folder (not of its sub-folders), ascending; {""} for a single file.
+  virtual absl::StatusOr<std::vector<std::string>> List() const = 0;
+  virtual absl::StatusOr<std::unique_ptr<ByteSource>> Open(const std::string& name) const = 0;
+};
+
+// What a format writes: either one file (Create("")) or files in a folder (Create("a"), Create("b"), ...), not both.
+// One thread at a time. Nothing is visible before Commit(); destroyed without it, the tree leaves nothing behind.
+class SinkTree {
+ public:
+  virtual ~SinkTree() = default;
+  virtual const std::string& name() const = 0;
+  // The sink must be closed before Commit(), and destroyed before the tree.
+  virtual absl::StatusOr<std::unique_ptr<ByteSink>> Create(const std::string& name) = 0;
+  // Makes all files visible and durable. Files that were there and are not replaced stay.
+  virtual absl::Status Commit() = 0;
+};
+
+struct SinkTreeOptions {
+  bool overwrite = false;  // Replace what is there. ALREADY_EXISTS otherwise, when the tree is opened.
+  bool durable = true;     // fsync.
+};
+
+// A local path. NOT_FOUND, PERMISSION_DENIED.
+absl::StatusOr<std::unique_ptr<SourceTree>> OpenSourceTree(const std::string& path);
+// A local path to be; its parent folder must exist (NOT_FOUND).
+absl::StatusOr<std::unique_ptr<SinkTree>> CreateSinkTree(const std::string& path, SinkTreeOptions options = {});
+
+// One file in memory, for tests and fuzzers.
+std::unique_ptr<SourceTree> MemorySourceTree(std::string bytes, std::string name = "memory");
+
+}  // namespace cairn

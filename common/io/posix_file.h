@@ -1,0 +1,39 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "common/io/byte_sink.h"
+#include "common/io/byte_source.h"
+
+namespace cairn {
+
+// Opens a regular file for reading. NOT_FOUND, PERMISSION_DENIED; INVALID_ARGUMENT for a directory.
+absl::StatusOr<std::unique_ptr<ByteSource>> OpenFileSource(const std::string& path);
+
+struct FileSinkOptions {
+  // Replace an existing file (atomically, at Close). ALREADY_EXISTS otherwise, both at once and at Close.
+  bool overwrite = false;
+  // fsync file and folder in Close().
+  bool durable = true;
+};
+
+// Writes `path` through a temporary file beside it, which is renamed by Close(). A process that is killed leaves
+// at most a file named ".NAME.cairn-tmp-XXXXXX".
+absl::StatusOr<std::unique_ptr<ByteSink>> CreateFileSink(const std::string& path, FileSinkOptions options = {});
+
+// The whole of a small file. RESOURCE_EXHAUSTED if it has more than `max_bytes`.
+absl::StatusOr<std::string> ReadSmallFile(const std::string& path, uint64_t max_bytes);
+
+// The status for a failed system call: "`what` `path`: strerror" under the canonical code that a caller can act
+// on. ENOSPC, EDQUOT -> RESOURCE_EXHAUSTED; EACCES, EPERM, EROFS -> PERMISSION_DENIED; ENOENT -> NOT_FOUND;
+// EEXIST -> ALREADY_EXISTS; EMFILE, ENFILE -> RESOURCE_EXHAUSTED; EIO -> DATA_LOSS; others -> INTERNAL.
+absl::Status ErrnoStatus(int error, absl::string_view what, absl::string_view path);
+
+// fsync of a folder, after a rename into it.
+absl::Status SyncDirectory(const std::string& path);
+
+}  // namespace cairn

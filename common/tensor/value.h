@@ -1,0 +1,63 @@
+#pragma once
+
+#include <complex>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace cairn {
+
+// A leaf of a saved tree that is no tensor, with the kind that it had in Python.
+//
+// Containers appear as values in two ways: an empty one is a leaf of its own; and a list or tuple whose children are
+// entries is marked by a value at the container's own path with `items` empty and `length` the number of children
+// (a dict needs no mark: it is what paths mean).
+struct Value {
+  // Stored in manifests and sent on the wire: append, never renumber.
+  enum class Kind : uint8_t {
+    kNone = 0,
+    kBool = 1,
+    kInt = 2,      // Fits int64.
+    kBigInt = 3,   // Any size: decimal text in `text`.
+    kFloat = 4,
+    kComplex = 5,
+    kString = 6,
+    kBytes = 7,
+    kList = 8,
+    kTuple = 9,
+    kDict = 10,
+  };
+
+  Kind kind = Kind::kNone;
+  bool boolean = false;
+  int64_t integer = 0;
+  std::complex<double> number = 0;  // kFloat uses the real part.
+  std::string text;                 // kString (UTF-8), kBytes, kBigInt.
+  uint64_t length = 0;              // kList, kTuple whose children are entries.
+  std::vector<Value> items;         // kList, kTuple.
+  std::vector<std::pair<Value, Value>> pairs;  // kDict, in order.
+
+  bool operator==(const Value& other) const;
+
+  static Value None() { return {}; }
+  static Value Bool(bool value);
+  static Value Int(int64_t value);
+  static Value Float(double value);
+  static Value Complex(std::complex<double> value);
+  static Value String(std::string value);
+  static Value Bytes(std::string value);
+};
+
+// A text a person can read: `3`, `"adam"`, `b"\x00"`, `(1, 2)`, `None`.
+std::string ValueToString(const Value& value);
+
+// Our own encoding, used in manifests and on the wire (server/engine/MANIFEST.md, section "Value").
+std::string EncodeValue(const Value& value);
+// INVALID_ARGUMENT for anything that EncodeValue does not write, deeper than 64 levels included.
+absl::StatusOr<Value> DecodeValue(absl::string_view bytes);
+
+}  // namespace cairn
