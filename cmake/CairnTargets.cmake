@@ -26,7 +26,7 @@ endfunction()
 
 # Warnings for our own code; clang also checks the lock annotations and fails the build on a mistake.
 function(cairn_compile_options target)
-  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Werror=return-type
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wno-missing-field-initializers -Wshadow -Wnon-virtual-dtor -Werror=return-type
     $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety -Werror=thread-safety>)
 endfunction()
 

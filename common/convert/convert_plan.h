@@ -12,9 +12,12 @@
 namespace cairn {
 
 struct PlanOptions {
-  Selection select;
+  Selection select = {};  // Over the source's paths, whatever `root` is.
+  // Only what lies below this path becomes the target, without that prefix ("params/params" of a train state). Assets
+  // have no place in the tree and stay. Empty: the whole tree.
+  KeyPath root = {};
   // Dtype of every float tensor of the target; nothing: keep. Integers, Booleans and complex numbers are never cast.
-  std::optional<Dtype> float_dtype;
+  std::optional<Dtype> float_dtype = {};
 };
 
 // Which bytes of the source become what of the target. Pure data: easy to test and to print.
@@ -28,7 +31,9 @@ struct ConvertPlan {
   std::vector<Step> steps;  // One per target entry, in its order.
 };
 
-// INVALID_ARGUMENT for patterns that match nothing, or an alias whose target is left out.
+// INVALID_ARGUMENT for patterns that match nothing, a root with nothing below it, an alias whose target is left out,
+// or a float dtype that cannot be cast to. The mark of a list or tuple (value.h) goes when some of its children are
+// left out: what remains is no such list any more.
 absl::StatusOr<ConvertPlan> MakeConvertPlan(const CheckpointIndex& source, const PlanOptions& options);
 
 }  // namespace cairn

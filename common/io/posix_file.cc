@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <random>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -148,14 +149,23 @@ absl::StatusOr<std::unique_ptr<ByteSink>> CreateFileSink(const std::string& path
   }
   const std::filesystem::path target(path);
   const std::filesystem::path folder = target.has_parent_path() ? target.parent_path() : std::filesystem::path(".");
-  std::string temporary = (folder / absl::StrCat(".", target.filename().string(), ".cairn-tmp-XXXXXX")).string();
-  UniqueFd fd(::mkostemp(temporary.data(), O_CLOEXEC));
+  std::string temporary;
+  int created = -1;
+  do {
+    temporary = TemporaryPath(folder.string(), target.filename().string());
+    created = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  } while (created < 0 && (errno == EEXIST || errno == EINTR));
+  UniqueFd fd(created);
   if (fd.get() < 0) return ErrnoStatus(errno, "create a file in", folder.string());
-  // mkstemp gives 0600; what we write is an ordinary file.
-  const mode_t mask = ::umask(0);
-  ::umask(mask);
-  ::fchmod(fd.get(), 0666 & ~mask);
   return std::make_unique<FileSink>(std::move(fd), std::move(temporary), path, options);
+}
+
+std::string TemporaryPath(const std::string& folder, absl::string_view name) {
+  static constexpr char kAlphabet[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+  std::random_device random;
+  std::string path = (std::filesystem::path(folder) / absl::StrCat(".", name, ".cairn-tmp-")).string();
+  for (int i = 0; i < 6; ++i) path += kAlphabet[random() % (sizeof(kAlphabet) - 1)];
+  return path;
 }
 
 absl::StatusOr<std::string> ReadSmallFile(const std::string& path, uint64_t max_bytes) {

@@ -25,6 +25,11 @@ struct FileSinkOptions {
 // at most a file named ".NAME.cairn-tmp-XXXXXX".
 absl::StatusOr<std::unique_ptr<ByteSink>> CreateFileSink(const std::string& path, FileSinkOptions options = {});
 
+// A name for what is not finished yet: "FOLDER/.NAME.cairn-tmp-XXXXXX", the last six characters random. Create it
+// exclusively, and ask again if it exists. (mkstemp would do, but for its mode 0600: to read the umask is to change
+// it for all threads.)
+std::string TemporaryPath(const std::string& folder, absl::string_view name);
+
 // The whole of a small file. RESOURCE_EXHAUSTED if it has more than `max_bytes`.
 absl::StatusOr<std::string> ReadSmallFile(const std::string& path, uint64_t max_bytes);
 

@@ -47,7 +47,8 @@ struct CheckpointIndex {
   // Bytes of all tensors and assets.
   uint64_t TotalBytes() const;
   // INVALID_ARGUMENT if two entries of one kind of name space (assets, and all others) share a path, an entry stands
-  // both as a tensor and as a parent of others, or an alias names no tensor of this index.
+  // both as a tensor (or an asset, an alias, a value that marks no list or tuple) and as a parent of others, or an
+  // alias names no tensor of this index.
   absl::Status Check() const;
 };
 

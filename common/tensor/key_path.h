@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -49,8 +51,11 @@ class KeyPath {
 };
 
 // Matches a shown path against a glob over its segments: '*' any run of characters within a segment, '?' one
-// character, '[abc]' a set, '**' any number of whole segments. "params/**/kernel", "opt_state/*/mu/**".
-// A set must not begin a segment that is meant as an int: write the int segment as "\[7]" or "*".
+// character, '[abc]' a set ('[0-9a-f]' with ranges, '[!a]' all others), '**' any number of whole segments, none
+// included. "params/**/kernel", "opt_state/*/mu/**". '\' takes the meaning away from '*', '?', '[' and '\', and
+// from ']' and '-' in a set; the escapes of KeyPath::ToString mean what they mean there. Characters are those of UTF-8.
+// A set must not begin a segment that is meant as an int: write the int segment as "\[7]" or "*". A whole segment
+// "[12]" is both: the position 12, and the set.
 class KeyGlob {
  public:
   // INVALID_ARGUMENT for a glob that cannot match anything (empty segment, unclosed set).
@@ -58,7 +63,24 @@ class KeyGlob {
   bool Matches(const KeyPath& path) const;
 
  private:
-  std::vector<std::string> segments_;
+  // One step of a segment's pattern.
+  struct Step {
+    enum class Kind { kOneOf, kAnyCharacter, kAnyRun };
+    Kind kind = Kind::kOneOf;
+    // Of kOneOf, a set or a plain character: from, to, both included.
+    std::vector<std::pair<char32_t, char32_t>> ranges;
+    bool negated = false;
+    bool Takes(char32_t character) const;
+  };
+  struct GlobSegment {
+    bool any_depth = false;           // "**".
+    std::optional<int64_t> position;  // "[12]".
+    std::vector<Step> steps;
+    bool Matches(const KeyPath::Segment& segment) const;
+  };
+  static absl::StatusOr<GlobSegment> ParseSegment(absl::string_view text);
+
+  std::vector<GlobSegment> segments_;
 };
 
 }  // namespace cairn

@@ -30,8 +30,9 @@ class Selection {
   struct Rule {
     bool exclude = false;
     bool is_glob = false;
+    bool below_only = false;  // Ended in a slash.
     KeyPath prefix;
-    KeyGlob glob;
+    KeyGlob glob;       // If is_glob; `prefix` otherwise.
     std::string text;
     bool Matches(const KeyPath& path) const;
   };

@@ -21,7 +21,7 @@ inline constexpr size_t kMaxRank = 32;
 std::string ShapeToString(absl::Span<const int64_t> shape);
 
 // Product of the extents, 1 for a scalar. INVALID_ARGUMENT for a negative extent, a rank above kMaxRank or a product
-// beyond int64.
+// beyond int64 (of the extents that are not zero: an empty tensor must be sane as well).
 absl::StatusOr<uint64_t> ElementCount(absl::Span<const int64_t> shape);
 
 // Bytes of a tensor of that dtype and shape. INVALID_ARGUMENT as above, for kInvalid, and where sub-byte elements do
@@ -56,7 +56,8 @@ struct Tiling {
 };
 
 // Proves that `boxes` (each inside `shape`) cover every element of the tensor exactly once, or names a box where
-// they do not. A tensor without elements is covered by any boxes. O(n log n) for the usual grids.
+// they do not: the fault that comes first in row-major order, but for boxes split in so many dimensions that they are
+// compared in pairs. A tensor without elements is covered by any boxes. O(n log n) for the usual grids.
 Tiling CheckTiling(absl::Span<const int64_t> shape, absl::Span<const Box> boxes);
 
 }  // namespace cairn

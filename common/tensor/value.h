@@ -41,7 +41,11 @@ struct Value {
   std::vector<Value> items;         // kList, kTuple.
   std::vector<std::pair<Value, Value>> pairs;  // kDict, in order.
 
+  // Compares what the kind uses; floats by their bits, so that a NaN equals itself and -0.0 is not 0.0.
   bool operator==(const Value& other) const;
+
+  // Out of line: pairs of an incomplete type, which clang looks into otherwise.
+  Value();
 
   static Value None() { return {}; }
   static Value Bool(bool value);

@@ -107,6 +107,7 @@ struct CheckpointFilter {
 //   RESOURCE_EXHAUSTED  no room for the database
 //   PERMISSION_DENIED   the database may not be written
 //   DATA_LOSS           the database is damaged
+//   NOT_FOUND           (methods on a session) there is no session of that id
 class Registry {
  public:
   virtual ~Registry() = default;
@@ -126,7 +127,9 @@ class Registry {
 
   // Records a part, its object (if any) and its new extents, and renews the lease. From now on the object's bytes
   // are durable progress of the session, and its extents may be claimed by others. An extent whose digest is known
-  // already is left as it was. FAILED_PRECONDITION unless the session is open and the writer has not finished.
+  // already is left as it was. FAILED_PRECONDITION unless the session is open and the writer has not finished;
+  // INVALID_ARGUMENT for a writer >= spec.writers, or for extents without an object. A part with an object that is
+  // recorded already is recorded once if it is the same part, and refused with ALREADY_EXISTS if it is another.
   virtual absl::Status RecordPart(absl::string_view session_id, const SessionPart& part,
                                   absl::Span<const NewExtent> extents, absl::Time now) = 0;
 
@@ -150,6 +153,7 @@ class Registry {
   // name@step is free (ALREADY_EXISTS), or the session overwrites and the old row is deleted as DeleteCheckpoint
   // does, its tags moving to the new one; the row appears, with the manifest and `objects` as what it needs; the
   // session is committed and needs nothing any more. If the session is committed already, returns that row.
+  // FAILED_PRECONDITION if it was aborted or has expired. `objects` is without the manifest; committed_at is `now`.
   virtual absl::StatusOr<CheckpointRow> CommitSession(absl::string_view session_id, const CheckpointRow& row,
                                                       absl::Span<const std::string> objects, uint64_t part_count,
                                                       absl::Time now) = 0;
@@ -164,7 +168,7 @@ class Registry {
   virtual absl::StatusOr<std::vector<Session>> ListOpenSessions() = 0;
 
   // Removes sessions that ended before `before`, so that the table does not grow for ever. Their client keys are
-  // forgotten with them.
+  // forgotten with them. An aborted session counts as ended when its lease would have been over.
   virtual absl::Status ForgetEndedSessions(absl::Time before) = 0;
 
   // -- Checkpoints and tags
@@ -184,7 +188,7 @@ class Registry {
   virtual absl::Status DeleteCheckpoint(absl::string_view uid, absl::Time now) = 0;
 
   // Sets or moves a tag. NOT_FOUND if the checkpoint is gone. If `expected_uid` is given, the tag must point there
-  // before (empty: must not exist), ABORTED otherwise.
+  // before (empty: must not exist), ABORTED otherwise. INVALID_ARGUMENT for `latest`, which is computed.
   virtual absl::Status SetTag(absl::string_view name, absl::string_view tag, absl::string_view uid,
                               std::optional<std::string> expected_uid) = 0;
   // NOT_FOUND if there is none.

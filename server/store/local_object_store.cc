@@ -1,0 +1,178 @@
+#include "server/store/local_object_store.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "common/io/posix_file.h"
+#include "server/store/local_object_list.h"
+#include "server/store/local_object_writer.h"
+#include "server/store/object_folders.h"
+#include "server/store/open_file_cache.h"
+#include "server/store/scratch_folder.h"
+#include "server/store/store_errno.h"
+
+namespace cairn {
+namespace {
+
+constexpr size_t kOpenFiles = 64;
+
+absl::Status NotFound(absl::string_view key, absl::string_view path) {
+  return absl::NotFoundError(absl::StrCat("object \"", key, "\": not in the store (", path, ")"));
+}
+
+class LocalObjectStore final : public ObjectStore {
+ public:
+  LocalObjectStore(std::string root, std::string scratch_parent, LocalStoreFolders folders)
+      : root_(std::move(root)),
+        scratch_parent_(std::move(scratch_parent)),
+        folders_(std::make_shared<const LocalStoreFolders>(std::move(folders))) {}
+
+  // The hint is of no use: reserving the room beforehand would only slow down file systems that do not need it.
+  absl::StatusOr<std::unique_ptr<ObjectWriter>> Create(absl::string_view key, uint64_t /*size_hint*/) override {
+    CAIRN_RETURN_IF_ERROR(CheckObjectKey(key));
+    return CreateLocalObjectWriter(folders_, std::string(key));
+  }
+
+  absl::Status Read(absl::string_view key, uint64_t offset, absl::Span<char> dst) override {
+    CAIRN_RETURN_IF_ERROR(CheckObjectKey(key));
+    CAIRN_ASSIGN_OR_RETURN(const std::shared_ptr<const OpenFile> file, Open(key));
+    if (offset > file->size || dst.size() > file->size - offset) {
+      return absl::OutOfRangeError(absl::StrCat("object \"", key, "\": ", dst.size(), " bytes from ", offset,
+                                                " leave the object of ", file->size, " (", PathOf(key), ")"));
+    }
+    for (size_t done = 0; done < dst.size();) {
+      const ssize_t n =
+          ::pread(file->fd.get(), dst.data() + done, dst.size() - done, static_cast<off_t>(offset + done));
+      if (n < 0) {
+        if (errno == EINTR) continue;
+        return StoreErrno(errno, absl::StrCat("read object \"", key, "\" at byte ", offset + done, " from"),
+                          PathOf(key));
+      }
+      if (n == 0) {
+        return absl::DataLossError(absl::StrCat("object \"", key, "\": ", PathOf(key), " ends at or before byte ",
+                                                offset + done, ", expected ", file->size,
+                                                ": it was truncated by somebody else"));
+      }
+      done += static_cast<size_t>(n);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<uint64_t> Size(absl::string_view key) override {
+    CAIRN_RETURN_IF_ERROR(CheckObjectKey(key));
+    struct stat info;
+    if (::fstatat(folders_->objects.fd(), std::string(key).c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
+      if (errno == ENOENT || errno == ENOTDIR) return NotFound(key, PathOf(key));
+      return StoreErrno(errno, "stat", PathOf(key));
+    }
+    if (!S_ISREG(info.st_mode)) return NotFound(key, PathOf(key));
+    return static_cast<uint64_t>(info.st_size);
+  }
+
+  absl::Status Delete(absl::string_view key) override {
+    CAIRN_RETURN_IF_ERROR(CheckObjectKey(key));
+    const int failed = ::unlinkat(folders_->objects.fd(), std::string(key).c_str(), 0);
+    // A folder of other keys is no object.
+    if (failed && errno != ENOENT && errno != ENOTDIR && errno != EISDIR) {
+      return StoreErrno(errno, "remove", PathOf(key));
+    }
+    open_files_.Erase(key);
+    folders_->objects.RemoveEmptyParents(key);
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::vector<ObjectInfo>> List(absl::string_view prefix, absl::string_view start_after,
+                                               size_t limit) override {
+    return ListLocalObjects(folders_->objects, prefix, start_after, limit);
+  }
+
+  absl::StatusOr<uint64_t> RemoveLeftovers() override { return RemoveDeadScratchFolders(scratch_parent_); }
+
+  absl::StatusOr<Space> GetSpace() override {
+    struct statvfs info;
+    if (::fstatvfs(folders_->objects.fd(), &info) != 0) return StoreErrno(errno, "ask for the free space of", root_);
+    // What an ordinary user may fill, without the reserve of the superuser.
+    return Space{static_cast<uint64_t>(info.f_bavail) * info.f_frsize,
+                 static_cast<uint64_t>(info.f_blocks) * info.f_frsize};
+  }
+
+  std::string Describe() const override { return root_; }
+
+ private:
+  std::string PathOf(absl::string_view key) const { return folders_->objects.PathOf(key); }
+
+  absl::StatusOr<std::shared_ptr<const OpenFile>> Open(absl::string_view key) {
+    OpenFileCache::Found found = open_files_.Find(key);
+    struct stat info;
+    if (found.file != nullptr) {
+      if (::fstat(found.file->fd.get(), &info) == 0 && info.st_nlink > 0) return std::move(found.file);
+      // Another process deleted the object; the key may have a new one.
+      open_files_.Erase(key);
+      found = open_files_.Find(key);
+    }
+    UniqueFd fd(::openat(folders_->objects.fd(), std::string(key).c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+    if (!fd.valid()) {
+      // ELOOP: a symbolic link, which is no object of ours.
+      if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return NotFound(key, PathOf(key));
+      return StoreErrno(errno, "open", PathOf(key));
+    }
+    if (::fstat(fd.get(), &info) != 0) return StoreErrno(errno, "stat", PathOf(key));
+    if (!S_ISREG(info.st_mode)) return NotFound(key, PathOf(key));
+    auto file = std::make_shared<const OpenFile>(OpenFile{std::move(fd), static_cast<uint64_t>(info.st_size)});
+    open_files_.Insert(key, file, found.epoch);
+    return file;
+  }
+
+  const std::string root_;
+  const std::string scratch_parent_;
+  const std::shared_ptr<const LocalStoreFolders> folders_;
+  OpenFileCache open_files_{kOpenFiles};
+};
+
+absl::Status CheckOneFileSystem(int objects, int scratch, const std::string& root) {
+  struct stat of_objects;
+  struct stat of_scratch;
+  if (::fstat(objects, &of_objects) != 0 || ::fstat(scratch, &of_scratch) != 0) return StoreErrno(errno, "stat", root);
+  if (of_objects.st_dev == of_scratch.st_dev) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      root, ": objects/ and tmp/ lie on different file systems, expected one; mount the whole directory instead"));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ObjectStore>> OpenLocalObjectStore(LocalObjectStoreOptions options) {
+  if (options.root.empty()) return absl::InvalidArgumentError("local object store: no root directory given");
+  std::error_code failed;
+  // Absolute, so that messages help and a later chdir() does no harm.
+  const std::filesystem::path absolute = std::filesystem::absolute(options.root, failed);
+  if (failed) return StoreErrno(failed.value(), "find", options.root);
+  std::string root = absolute.lexically_normal().string();
+  if (root.size() > 1 && root.back() == '/') root.pop_back();
+
+  const std::string parent = std::filesystem::path(root).parent_path().string();
+  if (::access(parent.c_str(), F_OK) != 0 && errno == ENOENT) {
+    return absl::NotFoundError(absl::StrCat("local object store ", root, ": ", parent, " is missing; make it first"));
+  }
+  CAIRN_RETURN_IF_ERROR(OpenOrMakeFolder(root).status());
+  std::string scratch_parent = absl::StrCat(root, "/tmp");
+  CAIRN_RETURN_IF_ERROR(OpenOrMakeFolder(scratch_parent).status());
+  CAIRN_ASSIGN_OR_RETURN(ObjectFolders objects, ObjectFolders::Open(absl::StrCat(root, "/objects")));
+  CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<const ScratchFolder> scratch, ScratchFolder::Make(scratch_parent));
+  CAIRN_RETURN_IF_ERROR(CheckOneFileSystem(objects.fd(), scratch->fd(), root));
+  if (options.durable) {
+    CAIRN_RETURN_IF_ERROR(SyncDirectory(root));
+    CAIRN_RETURN_IF_ERROR(SyncDirectory(parent));
+  }
+  return std::make_unique<LocalObjectStore>(std::move(root), std::move(scratch_parent),
+                                            LocalStoreFolders{std::move(objects), std::move(scratch), options.durable});
+}
+
+}  // namespace cairn

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/store/object_store.h"
+
+namespace cairn {
+
+struct LocalObjectStoreOptions {
+  std::string root;     // Made if missing; its parent folder must exist.
+  bool durable = true;  // fsync. False only for tests and benchmarks.
+};
+
+// Objects as files below a folder; LOCAL_STORE.md has the layout. Several processes may use one root at once.
+// PERMISSION_DENIED, RESOURCE_EXHAUSTED; NOT_FOUND without the parent; FAILED_PRECONDITION if its folders lie on
+// different file systems.
+absl::StatusOr<std::unique_ptr<ObjectStore>> OpenLocalObjectStore(LocalObjectStoreOptions options);
+
+}  // namespace cairn

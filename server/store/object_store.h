@@ -36,12 +36,13 @@ class ObjectWriter {
 
 // Where checkpoint bytes live: one flat name space of immutable objects.
 //
-// Keys are ASCII `[A-Za-z0-9._-]` segments joined with '/', none of them "." or "..", at most 512 bytes
-// (INVALID_ARGUMENT otherwise).
+// Keys are ASCII `[A-Za-z0-9._-]` segments of at most 255 bytes joined with '/', none of them "." or "..", at most
+// 512 bytes (INVALID_ARGUMENT otherwise). No key shall be a folder of another one ("a" beside "a/b"): a store may
+// refuse the later of the two with FAILED_PRECONDITION, at Create() or Seal().
 //
 // Thread-safe. Calls block; run them on the I/O pool, never on a gRPC thread. Error codes are part of the contract:
 //   NOT_FOUND           no such object
-//   ALREADY_EXISTS      the key is taken (objects are immutable)
+//   ALREADY_EXISTS      the key is taken (objects are immutable) by an object that is sealed and durable
 //   OUT_OF_RANGE        a range that leaves the object
 //   RESOURCE_EXHAUSTED  no room (disk full, quota)
 //   PERMISSION_DENIED   the store may not be written or read

@@ -1,0 +1,14 @@
+#include <cstdlib>
+
+#include "client/cli/command_set.h"
+#include "client/cli/console.h"
+#include "client/cli/interrupt.h"
+
+int main(int argc, char** argv) {
+  const cairn::Cancellation cancellation = cairn::cli::InstallInterruptHandler();
+  const char* server = std::getenv("CAIRN_SERVER");
+  cairn::cli::Console console(cairn::cli::Console::StandardStreams());
+  cairn::cli::CommandSet commands(server != nullptr && *server != '\0' ? server : "localhost:7710");
+  cairn::cli::AddAllCommands(commands);
+  return commands.Main(argc, argv, console, cancellation);
+}

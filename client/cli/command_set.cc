@@ -1,0 +1,110 @@
+#include "client/cli/command_set.h"
+
+#include <utility>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "client/cli/exit_code.h"
+
+#ifndef CAIRN_VERSION
+#error "the build sets CAIRN_VERSION"
+#endif
+
+namespace cairn::cli {
+namespace {
+
+constexpr char kRootFooter[] =
+    R"(A ref is NAME@STEP, NAME@TAG or NAME (the latest step). A file is a path, or PREFIX::PATH where the prefix names
+its format (easylm, params, trainstate, trainstate_params, safetensors).
+
+Examples:
+  cairn push model.safetensors team/run@1000
+  cairn pull team/run@1000 params::streaming_params_1000
+  cairn convert model.safetensors params::streaming_params
+  cairn ls team/
+
+Exit codes: 0 success, 1 error, 2 wrong usage, 3 not found, 4 exists already or a precondition fails, 5 damaged data,
+6 the server cannot be reached, 130 interrupted.)";
+
+// CLI11 indents and wraps nothing in footers, so they are given as they shall appear.
+std::string ExamplesFooter(const std::vector<std::string>& examples) {
+  return absl::StrCat("Examples:\n  ", absl::StrJoin(examples, "\n  "));
+}
+
+}  // namespace
+
+CommandSet::CommandSet(std::string default_server)
+    : root_(std::make_unique<CLI::App>("Saves, finds, loads and converts machine-learning checkpoints.", "cairn")) {
+  globals_.server = std::move(default_server);
+  root_->require_subcommand(1);
+  root_->footer(kRootFooter);
+  root_->set_version_flag("--version", absl::StrCat("cairn ", CAIRN_VERSION));
+  root_->get_formatter()->column_width(34);
+  AddGlobalOptions(*root_);
+}
+
+CommandSet::~CommandSet() = default;
+
+void CommandSet::AddGlobalOptions(CLI::App& app) {
+  constexpr char kGroup[] = "Global options";
+  app.add_option("--server", globals_.server,
+                 "The daemon: HOST:PORT or unix:/PATH [env CAIRN_SERVER, else localhost:7710]")
+      ->type_name("ADDR")
+      ->group(kGroup);
+  app.add_flag("--json", globals_.json, "Results as JSON: one object, or one a line for lists")->group(kGroup);
+  app.add_flag("-q,--quiet", globals_.quiet, "Only results and errors")->group(kGroup);
+  app.add_flag("--no-progress", globals_.no_progress, "No progress bar or lines")->group(kGroup);
+}
+
+CLI::App* CommandSet::Add(const std::string& name, const std::string& description,
+                          const std::vector<std::string>& examples, Run run) {
+  CLI::App* command = root_->add_subcommand(name, description);
+  command->footer(ExamplesFooter(examples));
+  AddGlobalOptions(*command);
+  runs_[command] = std::move(run);
+  return command;
+}
+
+CLI::App* CommandSet::AddHidden(const std::string& name, Run run) {
+  CLI::App* command = root_->add_subcommand(name, "")->group("");
+  AddGlobalOptions(*command);
+  runs_[command] = std::move(run);
+  return command;
+}
+
+int CommandSet::Main(int argc, const char* const* argv, Console& console, const Cancellation& cancellation) {
+  absl::Status status;
+  try {
+    root_->parse(argc, argv);
+    console.Configure(globals_.json, globals_.quiet, globals_.no_progress);
+    CommandContext context{globals_, console, cancellation};
+    status = runs_.at(root_->get_subcommands().front())(context);
+  } catch (const CLI::Success& success) {  // --help, --version.
+    root_->exit(success, console.out(), console.out());
+  } catch (const CLI::Error& error) {
+    status = UsageError(error.what());
+  } catch (const std::exception& error) {
+    status = absl::InternalError(error.what());
+  }
+  if (status.ok()) status = console.Flush();
+  if (status.ok()) return kExitOk;
+  console.PrintError(status, HintFor(status, globals_.server));
+  return ExitCodeFor(status);
+}
+
+void AddAllCommands(CommandSet& commands) {
+  AddPushCommand(commands);
+  AddPullCommand(commands);
+  AddConvertCommand(commands);
+  AddLsCommand(commands);
+  AddShowCommand(commands);
+  AddTagCommand(commands);
+  AddRmCommand(commands);
+  AddVerifyCommand(commands);
+  AddGcCommand(commands);
+  AddDoctorCommand(commands);
+  AddCompletionCommands(commands);
+}
+
+}  // namespace cairn::cli

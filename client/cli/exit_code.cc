@@ -1,0 +1,69 @@
+#include "client/cli/exit_code.h"
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/error_info.h"
+
+namespace cairn::cli {
+namespace {
+
+constexpr absl::string_view kUsage = "USAGE";
+constexpr absl::string_view kDamagedFile = "DAMAGED_FILE";
+
+}  // namespace
+
+absl::Status UsageError(absl::string_view message) {
+  return WithErrorInfo(absl::InvalidArgumentError(message), {std::string(kUsage), {}});
+}
+
+absl::Status AsDamagedFile(const absl::Status& status) {
+  if (!absl::IsInvalidArgument(status)) return status;
+  return WithErrorInfo(status, {std::string(kDamagedFile), {}});
+}
+
+int ExitCodeFor(const absl::Status& status) {
+  const std::string reason = GetErrorInfo(status).reason;
+  if (reason == kUsage) return kExitUsage;
+  if (reason == kDamagedFile) return kExitDamaged;
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+      return kExitOk;
+    case absl::StatusCode::kNotFound:
+      return kExitNotFound;
+    case absl::StatusCode::kAlreadyExists:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kAborted:
+      return kExitPrecondition;
+    case absl::StatusCode::kDataLoss:
+      return kExitDamaged;
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+      return kExitUnreachable;
+    case absl::StatusCode::kCancelled:
+      return kExitInterrupted;
+    default:
+      return kExitError;
+  }
+}
+
+std::string ErrorWord(const absl::Status& status) {
+  if (GetErrorInfo(status).reason == kUsage) return std::string(kUsage);
+  return absl::StatusCodeToString(status.code());
+}
+
+std::string HintFor(const absl::Status& status, absl::string_view server) {
+  switch (status.code()) {
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+      return absl::StrCat("is a daemon running at ", server,
+                          "? Start one with \"cairnd --data-dir DIR\", or name another with --server or CAIRN_SERVER");
+    case absl::StatusCode::kAlreadyExists:
+      return "--overwrite replaces what is there";
+    case absl::StatusCode::kDataLoss:
+      return "\"cairn verify\" lists everything that is damaged";
+    default:
+      return GetErrorInfo(status).reason == kUsage ? "\"cairn COMMAND --help\" shows options and examples" : "";
+  }
+}
+
+}  // namespace cairn::cli

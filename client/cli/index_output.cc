@@ -1,0 +1,164 @@
+#include "client/cli/index_output.h"
+
+#include <map>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "client/cli/element_text.h"
+#include "client/cli/exit_code.h"
+#include "client/cli/table.h"
+#include "client/cli/text.h"
+#include "common/base/status_macros.h"
+#include "common/tensor/selection.h"
+
+namespace cairn::cli {
+namespace {
+
+constexpr size_t kValuesShown = 8;
+constexpr int kValueWidth = 60;
+
+const char* KindName(EntryKind kind) {
+  switch (kind) {
+    case EntryKind::kTensor:
+      return "tensor";
+    case EntryKind::kValue:
+      return "value";
+    case EntryKind::kAsset:
+      return "asset";
+    case EntryKind::kAlias:
+      return "alias";
+  }
+  return "unknown";
+}
+
+struct Summary {
+  std::map<std::string, uint64_t> kinds;
+  std::map<std::string, uint64_t> dtypes;  // Tensors by dtype.
+};
+
+Summary Summarise(const CheckpointIndex& index) {
+  Summary summary;
+  for (const Entry& entry : index.entries) {
+    ++summary.kinds[KindName(entry.kind)];
+    if (entry.kind == EntryKind::kTensor) ++summary.dtypes[std::string(DtypeName(entry.dtype))];
+  }
+  return summary;
+}
+
+// "3 tensor, 1 value" reads badly; "3 tensors, 1 value" does not.
+std::string Counts(const std::map<std::string, uint64_t>& counts, bool plural) {
+  return absl::StrJoin(counts, ", ", [&](std::string* out, const auto& item) {
+    absl::StrAppend(out, FormatCount(item.second), " ", item.first, !plural || item.second == 1 ? "" : item.first == "alias" ? "es" : "s");
+  });
+}
+
+nlohmann::json EntryToJson(const Entry& entry) {
+  nlohmann::json json = {{"path", entry.path.ToString()}, {"kind", KindName(entry.kind)}};
+  switch (entry.kind) {
+    case EntryKind::kTensor:
+      json["dtype"] = std::string(DtypeName(entry.dtype));
+      json["shape"] = entry.shape;
+      json["bytes"] = entry.byte_size;
+      break;
+    case EntryKind::kAsset:
+      json["bytes"] = entry.byte_size;
+      break;
+    case EntryKind::kValue:
+      json["value"] = ValueToString(entry.value);
+      break;
+    case EntryKind::kAlias:
+      json["target"] = entry.target.ToString();
+      break;
+  }
+  return json;
+}
+
+std::string ContentText(const Entry& entry) {
+  if (entry.kind == EntryKind::kValue) return FitRight(SafeText(ValueToString(entry.value)), kValueWidth);
+  if (entry.kind == EntryKind::kAlias) return absl::StrCat("-> ", entry.target.ToString());
+  return "";
+}
+
+absl::StatusOr<std::string> Values(CommandContext& context, CheckpointReader& reader, size_t i) {
+  const EntryKind kind = reader.index().entries[i].kind;
+  if (kind != EntryKind::kTensor && kind != EntryKind::kAsset) return "";
+  CAIRN_RETURN_IF_ERROR(context.cancellation.Check());
+  return FirstValues(reader, i, kValuesShown);
+}
+
+absl::Status PrintIndexJson(CommandContext& context, const IndexHeading& heading, CheckpointReader& reader,
+                            const std::vector<size_t>& shown, bool with_values) {
+  const CheckpointIndex& index = reader.index();
+  const Summary summary = Summarise(index);
+  nlohmann::json json = heading.fields;
+  json["entry_count"] = index.entries.size();
+  json["bytes"] = index.TotalBytes();
+  json["kinds"] = summary.kinds;
+  json["dtypes"] = summary.dtypes;
+  json["metadata"] = index.metadata;
+  json["entries"] = nlohmann::json::array();
+  for (const size_t i : shown) {
+    nlohmann::json entry = EntryToJson(index.entries[i]);
+    if (with_values) {
+      CAIRN_ASSIGN_OR_RETURN(const std::string values, Values(context, reader, i));
+      if (!values.empty()) entry["values"] = values;
+    }
+    json["entries"].push_back(std::move(entry));
+  }
+  context.console.PrintJson(json);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<size_t>> SelectEntries(const CheckpointIndex& index, const std::vector<std::string>& patterns) {
+  const absl::StatusOr<Selection> select = Selection::Parse(patterns);
+  if (!select.ok()) return UsageError(select.status().message());
+  std::vector<const KeyPath*> paths;
+  paths.reserve(index.entries.size());
+  std::vector<size_t> chosen;
+  for (size_t i = 0; i < index.entries.size(); ++i) {
+    paths.push_back(&index.entries[i].path);
+    if (select->empty() || select->Matches(index.entries[i].path)) chosen.push_back(i);
+  }
+  const std::vector<std::string> unmatched = select->empty() ? std::vector<std::string>() : select->Unmatched(paths);
+  if (!unmatched.empty()) {
+    return absl::NotFoundError(absl::StrCat("no entry matches \"", absl::StrJoin(unmatched, "\", \""), "\""));
+  }
+  return chosen;
+}
+
+absl::Status PrintIndex(CommandContext& context, const IndexHeading& heading, CheckpointReader& reader,
+                        const std::vector<size_t>& shown, bool with_values) {
+  if (context.console.json()) return PrintIndexJson(context, heading, reader, shown, with_values);
+  const CheckpointIndex& index = reader.index();
+  const Summary summary = Summarise(index);
+  std::ostream& out = context.console.out();
+  const auto row = [&](const std::string& name, const std::string& text) {
+    if (!text.empty()) out << name << std::string(name.size() < 10 ? 10 - name.size() : 1, ' ') << SafeText(text) << '\n';
+  };
+  for (const auto& [name, text] : heading.rows) row(name, text);
+  row("entries", index.entries.empty() ? "none" : Counts(summary.kinds, true));
+  row("bytes", absl::StrCat(FormatBytes(index.TotalBytes()), " (", FormatCount(index.TotalBytes()), ")"));
+  row("dtypes", Counts(summary.dtypes, false));
+  row("metadata", absl::StrJoin(index.metadata, ", ", absl::PairFormatter("=")));
+  if (shown.empty()) return absl::OkStatus();
+
+  Table table({{"PATH"}, {"KIND"}, {"DTYPE"}, {"SHAPE"}, {"BYTES", Table::Align::kRight}, {"VALUE"}});
+  for (const size_t i : shown) {
+    const Entry& entry = index.entries[i];
+    const bool tensor = entry.kind == EntryKind::kTensor;
+    std::string content = ContentText(entry);
+    if (with_values && content.empty()) {
+      CAIRN_ASSIGN_OR_RETURN(content, Values(context, reader, i));
+    }
+    table.AddRow({entry.path.ToString(), KindName(entry.kind), tensor ? std::string(DtypeName(entry.dtype)) : "",
+                  tensor ? ShapeToString(entry.shape) : "",
+                  tensor || entry.kind == EntryKind::kAsset ? FormatBytes(entry.byte_size) : "", std::move(content)});
+  }
+  out << '\n';
+  table.Print(out);
+  return absl::OkStatus();
+}
+
+}  // namespace cairn::cli

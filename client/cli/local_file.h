@@ -1,0 +1,30 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "common/format/all_formats.h"
+#include "common/format/format.h"
+
+namespace cairn::cli {
+
+// True for an argument that means a file: "PREFIX::PATH", or a path that exists. Everything else is a ref.
+bool IsFileArgument(const std::string& text);
+
+struct OpenedFile {
+  FileSpec spec;  // Its format is known.
+  std::unique_ptr<CheckpointReader> reader;
+};
+// USAGE for an unknown prefix; bytes that are not what the format demands count as damage (exit_code.h).
+absl::StatusOr<OpenedFile> OpenLocalFile(absl::string_view text);
+
+// Like ParseFileSpec, but its errors are the user's.
+absl::StatusOr<FileSpec> ParseFileArgument(absl::string_view text);
+
+// What tells one state of a file (or of the files of a folder) from another without reading it: absolute path, names,
+// sizes, times of change.
+absl::StatusOr<std::string> FileIdentity(const std::string& path);
+
+}  // namespace cairn::cli

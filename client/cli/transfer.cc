@@ -1,0 +1,190 @@
+#include "client/cli/transfer.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "client/cli/exit_code.h"
+#include "client/cli/local_file.h"
+#include "client/cli/text.h"
+#include "common/base/status_macros.h"
+#include "common/io/file_tree.h"
+
+namespace cairn::cli {
+namespace {
+
+constexpr absl::string_view kEasyLm = "easylm";
+constexpr Dtype kEasyLmDefault = Dtype::kBfloat16;
+
+bool AnyBelow(const CheckpointIndex& index, const KeyPath& root, bool below) {
+  return std::any_of(index.entries.begin(), index.entries.end(), [&](const Entry& entry) {
+    return entry.kind != EntryKind::kAsset &&
+           (entry.path.segments().size() > root.segments().size() && entry.path.StartsWith(root)) == below;
+  });
+}
+
+// Where the parameters of a train state are: "params/params" in EasyLM's, "params" in those of plain Flax.
+absl::StatusOr<KeyPath> ParamsOfTrainState(const CheckpointIndex& index) {
+  const KeyPath easylm = KeyPath::Of({"params", "params"});
+  if (AnyBelow(index, easylm, true)) return easylm;
+  const KeyPath flax = KeyPath::Of({"params"});
+  if (AnyBelow(index, flax, true) && AnyBelow(index, flax, false)) return flax;
+  return absl::InvalidArgumentError(
+      "--no-optimizer: this is no train state: expected entries below \"params/params\", or below \"params\" beside others");
+}
+
+std::string FileName(const std::string& path) { return std::filesystem::path(path).filename().string(); }
+
+const Format* FormatByFileName(const std::string& path) {
+  const std::string name = FileName(path);
+  const bool easylm = absl::StartsWith(name, "streaming_params") || absl::StartsWith(name, "streaming_train_state");
+  return FormatByName(easylm ? kEasyLm : "safetensors").value();
+}
+
+}  // namespace
+
+void AddSourceOptions(CLI::App& command, SourceOptions& options, const std::string& dtype_help) {
+  command.add_option("--dtype", options.dtype, dtype_help)->type_name("D|keep");
+  command
+      .add_option("--select", options.select,
+                  "Only these entries: paths, prefixes (params/), globs (**/kernel); !PATTERN leaves out")
+      ->type_name("PATTERN...");
+  auto* no_optimizer = command.add_flag("--no-optimizer", options.no_optimizer,
+                                        "Of a train state only the parameters, as a tree of their own");
+  command
+      .add_flag("--keep-optimizer", options.keep_optimizer,
+                "Of a train state everything (the default; refused with trainstate_params::)")
+      ->excludes(no_optimizer);
+}
+
+void AddTargetOptions(CLI::App& command, TargetOptions& options) {
+  command
+      .add_option("--to", options.format,
+                  "Format of the target: easylm or safetensors [by prefix or name of the target, else safetensors]")
+      ->type_name("FORMAT");
+  command
+      .add_option("--max-shard-size", options.max_shard_size,
+                  "Cut into files of at most this size (5GB, 500MiB), for formats with shards")
+      ->type_name("SIZE");
+  command
+      .add_option("--separator", options.separator,
+                  "Between the segments of a path, for formats with flat names [.]")
+      ->type_name("TEXT");
+  command.add_flag("--drop-unsupported", options.drop_unsupported,
+                   "Leave out entries that the format cannot hold instead of refusing");
+  command.add_flag("--overwrite", options.overwrite, "Replace what is there");
+}
+
+absl::StatusOr<TargetFile> ResolveTarget(const std::string& destination, const TargetOptions& options) {
+  CAIRN_ASSIGN_OR_RETURN(const FileSpec spec, ParseFileArgument(destination));
+  TargetFile target;
+  target.format = spec.format;
+  target.options.variant = spec.variant;
+  target.path = spec.path;
+  if (!options.format.empty()) {
+    const absl::StatusOr<const Format*> named = FormatByName(options.format);
+    if (!named.ok()) return UsageError(absl::StrCat("--to: ", named.status().message()));
+    if (target.format != nullptr && target.format != *named) {
+      return UsageError(
+          absl::StrCat("--to ", options.format, " contradicts the prefix of \"", destination, "\""));
+    }
+    target.format = *named;
+  }
+  if (target.format == nullptr) target.format = FormatByFileName(spec.path);
+  if (!target.format->traits().writable) {
+    return UsageError(absl::StrCat("format ", target.format->name(), " can only be read"));
+  }
+  if (!options.max_shard_size.empty()) {
+    const absl::StatusOr<uint64_t> size = ParseByteSize(options.max_shard_size);
+    if (!size.ok()) return UsageError(absl::StrCat("--max-shard-size: ", size.status().message()));
+    if (!target.format->traits().shards) {
+      return UsageError(absl::StrCat("--max-shard-size: format ", target.format->name(), " is always one file"));
+    }
+    target.options.max_shard_bytes = *size;
+  }
+  target.options.separator = options.separator;
+  target.options.drop_unsupported = options.drop_unsupported;
+  target.overwrite = options.overwrite;
+  return target;
+}
+
+absl::StatusOr<std::unique_ptr<CheckpointWriter>> CreateTarget(const TargetFile& target) {
+  SinkTreeOptions options;
+  options.overwrite = target.overwrite;
+  CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<SinkTree> sink, CreateSinkTree(target.path, options));
+  return target.format->Create(std::move(sink), target.options);
+}
+
+absl::StatusOr<std::optional<Dtype>> ParseDtypeOption(const std::string& text) {
+  if (text.empty() || text == "keep") return std::nullopt;
+  const std::optional<Dtype> dtype = ParseDtype(text);
+  if (!dtype.has_value() || !IsFloat(*dtype)) {
+    return UsageError(absl::StrCat("--dtype: expected keep or a float type (float32, bf16, fp16, float8_e4m3fn, ...), found \"",
+                                   text, "\""));
+  }
+  return dtype;
+}
+
+absl::StatusOr<std::optional<Dtype>> DtypeForTarget(const std::string& text, const Format& target) {
+  if (text.empty() && target.name() == kEasyLm) return kEasyLmDefault;
+  return ParseDtypeOption(text);
+}
+
+void NoteDefaultCast(CommandContext& context, const SourceOptions& options, const ConvertPlan& plan) {
+  if (!options.dtype.empty()) return;
+  const auto casts = std::count_if(plan.steps.begin(), plan.steps.end(),
+                                   [](const ConvertPlan::Step& step) { return step.from != step.to; });
+  if (casts == 0) return;
+  context.console.Note(absl::StrCat(casts, casts == 1 ? " float tensor becomes " : " float tensors become ",
+                                    DtypeName(kEasyLmDefault),
+                                    ", the default of EasyLM files; --dtype keep leaves floats as they are"));
+}
+
+absl::Status CheckOptimizerOptions(const SourceOptions& options, const FileSpec& source) {
+  if (options.keep_optimizer && source.variant == "trainstate_params") {
+    return UsageError("--keep-optimizer: the prefix trainstate_params:: leaves the optimizer out; use trainstate::");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<PlanOptions> MakePlanOptions(const SourceOptions& options, std::optional<Dtype> float_dtype,
+                                            const CheckpointIndex& source) {
+  PlanOptions plan;
+  plan.float_dtype = float_dtype;
+  absl::StatusOr<Selection> select = Selection::Parse(options.select);
+  if (!select.ok()) return UsageError(absl::StrCat("--select: ", select.status().message()));
+  plan.select = *std::move(select);
+  if (options.no_optimizer) {
+    CAIRN_ASSIGN_OR_RETURN(plan.root, ParamsOfTrainState(source));
+  }
+  return plan;
+}
+
+absl::StatusOr<TransferResult> RunTransfer(CommandContext& context, const std::string& label, CheckpointReader& reader,
+                                           const ConvertPlan& plan, CheckpointWriter& writer) {
+  const std::unique_ptr<ProgressMeter> meter = context.console.StartProgress(label);
+  TransferResult result;
+  ConvertOptions options;
+  options.cancellation = context.cancellation;
+  options.progress = [&](const ConvertProgress& progress) {
+    result.entries = progress.entries_done;
+    result.bytes = progress.bytes_done;
+    result.bytes_skipped = progress.bytes_skipped;
+    meter->Update({progress.bytes_done, progress.bytes_total, progress.bytes_skipped});
+  };
+  CAIRN_RETURN_IF_ERROR(RunConvert(reader, plan, writer, options));
+  result.elapsed = meter->elapsed();
+  return result;
+}
+
+std::string Describe(const TransferResult& result) {
+  std::string text = absl::StrCat(FormatCount(result.entries), result.entries == 1 ? " entry, " : " entries, ",
+                                  FormatBytes(result.bytes), " in ", FormatElapsed(result.elapsed));
+  if (result.bytes_skipped > 0) absl::StrAppend(&text, " (", FormatBytes(result.bytes_skipped), " were there already)");
+  return text;
+}
+
+}  // namespace cairn::cli

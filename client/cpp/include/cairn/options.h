@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "absl/time/time.h"
+#include "common/base/cancellation.h"
+#include "common/base/clock.h"
+
+namespace cairn::client {
+
+// TLS towards the daemon. PEM texts, not file names.
+struct TlsOptions {
+  std::string root_certificates;  // Empty: those of the system.
+  std::string client_certificate;
+  std::string client_key;
+};
+
+struct Options {
+  // How long a call that finds nobody (UNAVAILABLE) is tried again, counted from the last thing that worked. Zero:
+  // not at all.
+  absl::Duration retry_for = absl::Minutes(2);
+  absl::Duration initial_backoff = absl::Milliseconds(100);
+  absl::Duration max_backoff = absl::Seconds(5);
+
+  // For one attempt of a unary call. FinishWriter, CommitSave and DeleteCheckpoint may have to wait for much work and
+  // take the second.
+  absl::Duration call_timeout = absl::Seconds(60);
+  absl::Duration long_call_timeout = absl::Minutes(15);
+
+  // Payload of one message. Rounded down to fit the server's extents and limit.
+  uint32_t chunk_bytes = 1 << 20;
+  // Bytes of one PutStream on their way into the network, and of one GetStream received but not yet read.
+  uint64_t window_bytes = 8 << 20;
+  // Bytes pushed into a PutStream (not those that it pulls) that the stream keeps a reference to until they are
+  // durable, so that it can send them again. At least four extents. Below the size of the server's objects (64 MiB
+  // by default) the server has to seal them early.
+  uint64_t max_retained_bytes = 64 << 20;
+  // Bytes of one PutStream that were sent but are not yet durable: what is read and sent again after a lost
+  // connection, at the worst.
+  uint64_t max_unacknowledged_bytes = uint64_t{512} << 20;
+
+  // Calls stop with CANCELLED within a moment of its being raised.
+  std::optional<Cancellation> cancellation;
+  std::optional<TlsOptions> tls;  // Absent: plain text.
+  std::string bearer_token;       // Sent as "authorization: Bearer ..." if set. With TLS or a Unix socket only.
+  std::string user_agent;         // In front of the library's own.
+
+  // For tests; must outlive the connection.
+  const Clock* clock = &Clock::Real();
+};
+
+}  // namespace cairn::client

@@ -1,0 +1,236 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "common/base/buffer.h"
+#include "common/tensor/checkpoint_index.h"
+#include "common/tensor/dtype.h"
+#include "common/tensor/key_path.h"
+#include "common/tensor/shape.h"
+
+// What the calls of cairn/connection.h take and give. Plain data; terms as in proto/README.md.
+namespace cairn::client {
+
+// A committed checkpoint.
+struct CheckpointInfo {
+  std::string uid;  // Random, never reused.
+  std::string name;
+  int64_t step = 0;
+  absl::Time create_time;
+  absl::Time commit_time;
+  uint64_t entry_count = 0;
+  uint64_t tensor_count = 0;
+  uint64_t logical_bytes = 0;  // All tensors and assets.
+  uint64_t new_bytes = 0;      // Of these, bytes that had to be stored for this checkpoint.
+  std::map<std::string, std::string> metadata;
+  std::string parent;  // uid; may be empty.
+  std::string created_by;
+  std::vector<std::string> tags;
+  std::string manifest_digest;
+
+  // "uid:..." and "NAME@STEP".
+  std::string UidRef() const { return "uid:" + uid; }
+  std::string ShownRef() const { return name + "@" + std::to_string(step); }
+};
+
+enum class SessionState { kUnknown, kOpen, kCommitted, kAborted, kExpired };
+
+// A save session: an open, not yet visible checkpoint.
+struct SaveSession {
+  std::string session_id;
+  std::string name;
+  int64_t step = 0;
+  uint32_t writers = 1;
+  SessionState state = SessionState::kUnknown;
+  absl::Time create_time;
+  absl::Time expire_time;  // Any call of the session moves it.
+  std::vector<uint32_t> finished_writers;
+  std::optional<CheckpointInfo> checkpoint;  // Once committed.
+
+  std::string ShownRef() const { return name + "@" + std::to_string(step); }
+};
+
+struct SaveSpec {
+  std::string name;
+  int64_t step = 0;
+  // The same on every writer and after every restart: the same key gives the same session. Empty: a random one, so
+  // that the save has one writer and cannot be taken up by another process.
+  std::string session_key;
+  uint32_t writers = 1;
+  bool overwrite = false;    // Replace an existing name@step, atomically, at the commit.
+  bool auto_commit = false;  // The last FinishWriter commits.
+  std::map<std::string, std::string> metadata;
+  std::string parent;  // A ref or uid.
+  std::string created_by;
+  std::optional<absl::Duration> lease;  // The server's default.
+};
+
+struct OpenedSave {
+  SaveSession session;
+  uint32_t max_chunk_bytes = 0;
+  uint32_t extent_bytes = 0;
+};
+
+// Which writer of which session a PutStream fills; the sizes are those of OpenedSave.
+struct PutSpec {
+  std::string session_id;
+  uint32_t writer = 0;
+  uint32_t max_chunk_bytes = 0;  // 0: 1 MiB.
+  uint32_t extent_bytes = 0;     // 0: 1 MiB.
+  std::string name;              // For messages: what is saved.
+};
+
+// How far a PutStream has come. Skipped is what the server had from an earlier stream of the same writer.
+struct PutProgress {
+  uint64_t durable_entries = 0;  // Skipped ones included.
+  uint64_t durable_bytes = 0;    // Skipped ones included.
+  uint64_t skipped_bytes = 0;
+  uint64_t deduplicated_bytes = 0;  // Bytes that were sent, but that the store had already.
+  uint64_t sent_bytes = 0;          // Payload put on the wire, repetitions included.
+  uint64_t reconnects = 0;
+};
+
+struct SaveStatusSpec {
+  std::string session_id;
+  std::optional<uint32_t> writer;  // All.
+  int32_t page_size = 0;           // The server's choice.
+  std::string page_token;
+  bool summary_only = false;
+};
+struct ShardStatus {
+  uint32_t writer = 0;
+  KeyPath path;
+  std::optional<Box> box;  // Tensors.
+  uint64_t durable_bytes = 0;
+  uint64_t total_bytes = 0;
+  bool finished = false;
+};
+struct SaveStatus {
+  SaveSession session;
+  std::vector<ShardStatus> shards;
+  std::string next_page_token;
+  uint64_t durable_bytes = 0;  // Over all shards of the selection.
+};
+
+// What a GetStream shall send: `select`, or `paths`, or `boxes`; all entries with none of them.
+struct GetSpec {
+  std::string ref;
+  std::vector<std::string> select;              // Key paths, prefixes ("params/"), globs, exclusions ("!opt_state/").
+  std::vector<KeyPath> paths;                   // Exactly these, in this order.
+  std::vector<std::pair<KeyPath, Box>> boxes;   // These boxes of tensors, in this order.
+  std::optional<Dtype> float_dtype;             // Every float tensor is cast to it.
+  uint32_t chunk_bytes = 0;                     // The server's choice.
+};
+
+// What a GetStream is about to deliver.
+struct GetEntry {
+  Entry entry;  // dtype as sent, shape of the whole tensor.
+  Box box;      // Of tensors.
+  uint64_t bytes = 0;  // Of the box as sent, or of the asset; 0 for values and aliases.
+};
+
+// Consecutive bytes of one entry, checked against their checksum. The pieces borrow what gRPC received.
+struct GetChunk {
+  uint64_t offset = 0;  // Within the box (or asset).
+  std::vector<Buffer> pieces;
+
+  bool empty() const { return pieces.empty(); }
+  uint64_t size() const { return TotalSize(pieces); }
+};
+
+struct ListCheckpointsSpec {
+  std::string name;  // Exactly this name.
+  std::string name_prefix;
+  std::map<std::string, std::string> metadata;
+  int32_t page_size = 0;  // The server's choice.
+  std::string page_token;
+};
+struct CheckpointPage {
+  std::vector<CheckpointInfo> checkpoints;  // By name, then step.
+  std::string next_page_token;
+};
+
+struct ListEntriesSpec {
+  std::string ref;
+  std::vector<std::string> select;
+  int32_t page_size = 0;
+  std::string page_token;
+  bool with_shards = false;
+};
+struct EntryInfo {
+  Entry entry;
+  uint64_t bytes = 0;
+  std::vector<Box> shards;  // As saved, with with_shards.
+  std::string digest;       // Tensors and assets; equal only if saved alike.
+};
+struct EntryPage {
+  CheckpointInfo checkpoint;
+  std::vector<EntryInfo> entries;
+  std::string next_page_token;
+};
+
+struct DeleteSpec {
+  std::string ref;
+  bool allow_missing = false;
+};
+
+struct SetTagSpec {
+  std::string ref;
+  std::string tag;
+  // If set, the tag must point to this uid now (empty: must not exist); ABORTED otherwise.
+  std::optional<std::string> expected_uid;
+};
+
+struct DeleteTagSpec {
+  std::string name;
+  std::string tag;
+  bool allow_missing = false;
+};
+
+struct VerifyProblem {
+  std::string path;  // Shown key path.
+  std::optional<Box> box;
+  std::string object;
+  std::string message;
+};
+struct VerifyProgress {
+  uint64_t bytes_done = 0;
+  uint64_t bytes_total = 0;
+};
+struct VerifyResult {
+  CheckpointInfo checkpoint;
+  uint64_t bytes = 0;
+  std::vector<VerifyProblem> problems;  // Empty: the checkpoint is whole.
+};
+
+struct GarbageReport {
+  uint64_t purged_checkpoints = 0;
+  uint64_t expired_sessions = 0;
+  uint64_t deleted_objects = 0;
+  uint64_t deleted_bytes = 0;
+};
+
+struct ServerInfo {
+  std::string version;
+  absl::Time start_time;
+  std::string object_store;
+  std::string registry;
+  uint64_t free_bytes = 0;  // Zeros where unknown.
+  uint64_t total_bytes = 0;
+  uint64_t checkpoints = 0;
+  uint64_t open_sessions = 0;
+  uint64_t objects = 0;
+  uint64_t object_bytes = 0;
+  uint64_t logical_bytes = 0;
+  uint32_t max_chunk_bytes = 0;
+  uint64_t memory_budget_bytes = 0;
+  uint64_t memory_in_use_bytes = 0;
+};
+
+}  // namespace cairn::client

@@ -1,0 +1,214 @@
+#include "server/app/server.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/synchronization/notification.h"
+#include "common/base/status_macros.h"
+#include "common/io/posix_file.h"
+#include "server/app/logging.h"
+#include "server/app/version.h"
+#include "server/registry/sqlite_registry.h"
+#include "server/service/checkpoint_service.h"
+#include "server/service/service_context.h"
+#include "server/store/data_directory.h"
+#include "server/store/local_object_store.h"
+
+namespace cairn {
+namespace {
+
+constexpr int kCallThreads = 4;
+constexpr int kJobThreads = 2;
+constexpr int kMaxMessageBytes = 16 << 20;  // A request with a hundred thousand paths; chunks are limited on their own.
+
+void LogRpc(const RpcRecord& rpc) {
+  const bool failed = !rpc.status.ok() && !absl::IsCancelled(rpc.status);
+  std::vector<LogField> fields = {
+      {"method", rpc.method},
+      {"request_id", rpc.request_id},
+      {"peer", rpc.peer},
+      {"ref", rpc.ref},
+      {"bytes", rpc.bytes},
+      {"ms", absl::ToDoubleMilliseconds(rpc.duration)},
+      {"code", absl::StatusCodeToString(rpc.status.code())},
+  };
+  if (!rpc.status.ok()) fields.push_back({"error", std::string(rpc.status.message())});
+  Log(failed ? LogLevel::kWarning : LogLevel::kInfo, "rpc", fields);
+}
+
+absl::StatusOr<std::unique_ptr<CheckpointEngine>> OpenEngine(const DaemonOptions& options, const std::string& folder,
+                                                             ByteBudget* budget) {
+  CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<ObjectStore> store,
+                         OpenLocalObjectStore({.root = folder, .durable = options.durable_writes}));
+  CAIRN_ASSIGN_OR_RETURN(
+      std::unique_ptr<Registry> registry,
+      OpenSqliteRegistry({.path = absl::StrCat(folder, "/registry.db"), .durable = options.durable_writes}));
+  EngineOptions engine;
+  engine.upload.extent_bytes = static_cast<uint32_t>(options.extent_bytes);
+  engine.upload.object_bytes = options.object_bytes;
+  engine.download.cache_bytes = 2 * options.extent_bytes;
+  engine.download.budget = budget;
+  engine.default_lease = options.session_lease;
+  engine.ended_session_retention = options.ended_session_retention;
+  return std::make_unique<CheckpointEngine>(std::move(store), std::move(registry), Clock::Real(), engine);
+}
+
+class ServerImpl final : public Server {
+ public:
+  ServerImpl(const DaemonOptions& options, DataDirectory directory)
+      : options_(options),
+        directory_(std::move(directory)),
+        budget_(options.memory_budget),
+        io_pool_("io", static_cast<int>(options.io_threads)),
+        call_pool_("call", kCallThreads),
+        job_pool_("job", kJobThreads) {}
+
+  ~ServerImpl() override { Stop(absl::ZeroDuration()); }
+
+  absl::Status Open() {
+    CAIRN_ASSIGN_OR_RETURN(engine_, OpenEngine(options_, directory_.path(), &budget_));
+    ServiceOptions service;
+    service.max_chunk_bytes = static_cast<uint32_t>(options_.max_chunk_bytes);
+    service.stream_idle_timeout = options_.stream_idle_timeout;
+    service.version = kVersion;
+    service.start_time = absl::Now();
+    context_.reset(new ServiceContext{*engine_, budget_, io_pool_, call_pool_, job_pool_, service, LogRpc, {}});
+    service_ = MakeCheckpointService(*context_);
+    CAIRN_RETURN_IF_ERROR(Listen());
+    maintenance_ = std::thread([this] { RunMaintenance(); });
+    return absl::OkStatus();
+  }
+
+  const std::vector<std::string>& addresses() const override { return addresses_; }
+
+  void Stop(absl::Duration drain) override {
+    if (grpc_ == nullptr) return;
+    grpc_->GetHealthCheckService()->SetServingStatus(false);
+    Log(LogLevel::kInfo, "draining", {{"seconds", absl::ToDoubleSeconds(drain)}});
+    grpc_->Shutdown(absl::ToChronoTime(absl::Now() + drain));
+    grpc_->Wait();
+    stopping_.Notify();
+    garbage_cancellation_.Cancel();
+    if (maintenance_.joinable()) maintenance_.join();
+    grpc_.reset();
+  }
+
+ private:
+  absl::Status Listen() {
+    grpc::EnableDefaultHealthCheckService(true);
+    if (options_.grpc_reflection) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    grpc::ServerBuilder builder;
+    std::vector<std::string> asked = options_.listen;
+    if (!options_.unix_socket.empty()) asked.push_back(absl::StrCat("unix:", options_.unix_socket));
+    if (asked.empty()) return absl::InvalidArgumentError("nothing to listen on: both listen and unix_socket are empty");
+    std::vector<int> ports(asked.size(), 0);
+    for (size_t i = 0; i < asked.size(); ++i) {
+      builder.AddListeningPort(asked[i], grpc::InsecureServerCredentials(), &ports[i]);
+    }
+    builder.RegisterService(service_.get());
+    builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 1 << 20);
+    builder.AddChannelArgument(GRPC_ARG_ENABLE_RETRIES, 0);
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    // A peer whose machine died is noticed within a minute and a half.
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 30'000);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+    if (options_.max_concurrent_streams > 0) {
+      builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, static_cast<int>(options_.max_concurrent_streams));
+    }
+    grpc_ = builder.BuildAndStart();
+    for (size_t i = 0; i < asked.size(); ++i) {
+      const bool is_unix = absl::StartsWith(asked[i], "unix:");
+      if (grpc_ == nullptr || (!is_unix && ports[i] <= 0)) {
+        return absl::UnavailableError(absl::StrCat("cannot listen on ", grpc_ == nullptr ? absl::StrJoin(asked, ", ") : asked[i],
+                                                   ": is the address in use, or not of this machine?"));
+      }
+      const size_t colon = asked[i].rfind(':');
+      addresses_.push_back(is_unix ? asked[i] : absl::StrCat(asked[i].substr(0, colon), ":", ports[i]));
+    }
+    if (!options_.unix_socket.empty() && ::chmod(options_.unix_socket.c_str(), options_.unix_socket_mode) != 0) {
+      return ErrnoStatus(errno, "set the mode of", options_.unix_socket);
+    }
+    return absl::OkStatus();
+  }
+
+  void RunMaintenance() {
+    constexpr absl::Duration kTick = absl::Seconds(1);
+    constexpr absl::Duration kMaintain = absl::Seconds(30);
+    absl::Time next_maintain = absl::Now();
+    absl::Time next_garbage = options_.gc_interval > absl::ZeroDuration() ? absl::Now() + options_.gc_interval : absl::InfiniteFuture();
+    while (!stopping_.WaitForNotificationWithTimeout(kTick)) {
+      const absl::Time now = absl::Now();
+      context_->streams.Tick(now);
+      if (now >= next_maintain) {
+        next_maintain = now + kMaintain;
+        Complain("maintenance", engine_->Maintain());
+      }
+      if (now >= next_garbage) {
+        next_garbage = now + options_.gc_interval;
+        CollectGarbage();
+      }
+    }
+  }
+
+  void CollectGarbage() {
+    const absl::StatusOr<GarbageReport> report =
+        engine_->CollectGarbage(/*dry_run=*/false, garbage_cancellation_, [this](const GarbageReport&) {
+          context_->streams.Tick(absl::Now());
+        });
+    if (!report.ok()) {
+      // Another daemon at it, or our own stop: not worth a warning.
+      if (!absl::IsAborted(report.status()) && !absl::IsCancelled(report.status())) Complain("garbage collection", report.status());
+      return;
+    }
+    if (report->deleted_objects == 0 && report->expired_sessions == 0 && report->purged_checkpoints == 0) return;
+    Log(LogLevel::kInfo, "garbage collected",
+        {{"objects", report->deleted_objects},
+         {"bytes", report->deleted_bytes},
+         {"checkpoints", report->purged_checkpoints},
+         {"sessions", report->expired_sessions}});
+  }
+
+  static void Complain(absl::string_view what, const absl::Status& status) {
+    if (!status.ok()) Log(LogLevel::kWarning, absl::StrCat(what, " failed"), {{"error", status.ToString()}});
+  }
+
+  const DaemonOptions options_;
+  // In the order of their construction; each outlives those below it.
+  const DataDirectory directory_;
+  ByteBudget budget_;
+  std::unique_ptr<CheckpointEngine> engine_;
+  std::unique_ptr<ServiceContext> context_;
+  ThreadPool io_pool_;  // Work that is still queued when a pool ends uses the engine and the context.
+  ThreadPool call_pool_;
+  ThreadPool job_pool_;
+  std::unique_ptr<grpc::Service> service_;
+  std::unique_ptr<grpc::Server> grpc_;
+  std::vector<std::string> addresses_;
+  absl::Notification stopping_;
+  Cancellation garbage_cancellation_;
+  std::thread maintenance_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const DaemonOptions& options) {
+  CAIRN_ASSIGN_OR_RETURN(DataDirectory directory, OpenDataDirectory(options.data_dir));
+  auto server = std::make_unique<ServerImpl>(options, std::move(directory));
+  CAIRN_RETURN_IF_ERROR(server->Open());
+  return server;
+}
+
+}  // namespace cairn

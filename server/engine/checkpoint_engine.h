@@ -1,0 +1,122 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/base/cancellation.h"
+#include "common/base/clock.h"
+#include "common/tensor/ref.h"
+#include "server/engine/assemble.h"
+#include "server/engine/download.h"
+#include "server/engine/garbage_collector.h"
+#include "server/engine/manifest_cache.h"
+#include "server/engine/read_pins.h"
+#include "server/engine/upload.h"
+#include "server/registry/registry.h"
+#include "server/store/object_store.h"
+
+namespace cairn {
+
+struct EngineOptions {
+  UploadOptions upload;
+  DownloadOptions download;
+  uint64_t manifest_cache_bytes = 32u << 20;
+  absl::Duration default_lease = absl::Minutes(10);
+  absl::Duration min_lease = absl::Seconds(10);
+  absl::Duration max_lease = absl::Hours(24);
+  absl::Duration ended_session_retention = absl::Hours(24);
+};
+
+struct SaveStatus {
+  Session session;
+  std::optional<CheckpointRow> checkpoint;  // Once committed.
+  std::vector<std::pair<uint32_t, ShardProgress>> shards;  // By writer.
+};
+
+struct VerifyReport {
+  struct Problem {
+    std::string path;
+    Box box;
+    std::string object;
+    std::string message;
+  };
+  uint64_t bytes_done = 0;
+  uint64_t bytes_total = 0;
+  std::vector<Problem> problems;  // Since the last report.
+};
+
+// The storage engine: it knows in which order things become durable (objects, then manifest, then the registry's row)
+// and keeps no state that another daemon on the same store and registry would need. Transport-free.
+//
+// Thread-safe. Every call may block on disk and database: run them on a pool, never on a gRPC thread.
+class CheckpointEngine {
+ public:
+  // `clock` outlives the engine.
+  CheckpointEngine(std::unique_ptr<ObjectStore> store, std::unique_ptr<Registry> registry, const Clock& clock,
+                   EngineOptions options);
+
+  // -- Saving. INVALID_ARGUMENT for names, steps, keys and counts out of range; otherwise as registry.h says.
+  absl::StatusOr<Session> BeginSave(SessionSpec spec);
+  absl::StatusOr<std::unique_ptr<Upload>> OpenUpload(const std::string& session_id, uint32_t writer);
+  absl::StatusOr<SaveStatus> GetSaveStatus(const std::string& session_id, std::optional<uint32_t> writer);
+  // With auto_commit, the last writer's call commits: the session that it returns is then committed.
+  absl::StatusOr<Session> FinishWriter(const std::string& session_id, uint32_t writer);
+  // FAILED_PRECONDITION while writers have not finished, or for what ManifestAssembler::Finish refuses; the session
+  // stays open and may go on. Committing again returns the same checkpoint.
+  absl::StatusOr<CheckpointRow> CommitSave(const std::string& session_id);
+  absl::Status AbortSave(const std::string& session_id);
+
+  // -- Loading. NOT_FOUND names what is missing, and what there is instead.
+  absl::StatusOr<CheckpointRow> Resolve(const Ref& ref);
+  absl::StatusOr<std::shared_ptr<const OpenCheckpoint>> Open(const Ref& ref);
+  absl::StatusOr<std::unique_ptr<Download>> OpenDownload(const Ref& ref, DownloadRequest request);
+
+  // -- The registry.
+  absl::StatusOr<std::vector<CheckpointRow>> ListCheckpoints(const CheckpointFilter& filter,
+                                                             const std::string& after_name, int64_t after_step,
+                                                             size_t limit);
+  absl::StatusOr<CheckpointRow> DeleteCheckpoint(const Ref& ref);
+  absl::StatusOr<CheckpointRow> SetTag(const Ref& ref, const std::string& tag, std::optional<std::string> expected_uid);
+  absl::Status DeleteTag(const std::string& name, const std::string& tag);
+
+  // -- Operation.
+  // Reads every byte of a checkpoint and compares it with its digest. `report` is called after each entry and some
+  // MiB; damage is reported there and does not end the check.
+  absl::Status Verify(const Ref& ref, const Cancellation& cancellation,
+                      const std::function<void(const CheckpointRow&, const VerifyReport&)>& report);
+  absl::StatusOr<GarbageReport> CollectGarbage(bool dry_run, const Cancellation& cancellation,
+                                               const std::function<void(const GarbageReport&)>& progress);
+  // What has to be done now and then (each minute): ends expired sessions, renews pins, forgets old sessions.
+  absl::Status Maintain();
+
+  struct Info {
+    std::string object_store;
+    std::string registry;
+    ObjectStore::Space space;
+    Registry::Totals totals;
+  };
+  absl::StatusOr<Info> GetInfo();
+
+  const EngineOptions& options() const { return options_; }
+
+ private:
+  absl::StatusOr<Manifest> AssembleManifest(const Session& session, uint64_t* part_count, uint64_t* new_bytes);
+
+  const std::unique_ptr<ObjectStore> store_;
+  const std::unique_ptr<Registry> registry_;
+  const Clock& clock_;
+  const EngineOptions options_;
+  const std::string holder_;  // Names this daemon in leases and pins.
+  ReadPins pins_;
+  ManifestCache manifests_;
+};
+
+}  // namespace cairn

@@ -1,0 +1,101 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/base/buffer.h"
+#include "common/base/byte_budget.h"
+#include "server/engine/entry_bytes.h"
+#include "server/engine/extent_reader.h"
+#include "server/engine/manifest.h"
+#include "server/engine/read_pins.h"
+#include "server/registry/registry.h"
+
+namespace cairn {
+
+// A checkpoint that is being read: nothing collects its objects while this lives.
+struct OpenCheckpoint {
+  CheckpointRow row;
+  std::shared_ptr<const Manifest> manifest;
+  ReadPins::Pin pin;
+};
+
+struct BoxRead {
+  KeyPath path;
+  std::optional<Box> box;  // Nothing: all of it.
+};
+
+struct DownloadRequest {
+  // At most one of the three; none of them: everything.
+  std::vector<std::string> select;  // Patterns (common/tensor/selection.h), in the checkpoint's order.
+  std::vector<BoxRead> boxes;       // In this order.
+  std::vector<KeyPath> paths;       // In this order.
+  std::optional<Dtype> float_dtype;
+  uint32_t chunk_bytes = 1u << 20;
+  uint64_t start_entry = 0;         // Entries of the answer to skip,
+  uint64_t start_offset = 0;        // and bytes of the next one.
+};
+
+struct DownloadOptions {
+  uint64_t cache_bytes = 2u << 20;  // Verified extents that one download always may keep.
+  // Where a download asks for more while it assembles a tensor from many shards; null: it does without.
+  ByteBudget* budget = nullptr;
+  uint64_t max_extra_bytes = 64u << 20;
+};
+
+// The answer to one GetTensor: entries in order, each as chunks in order. Transport-free; pull with Next(). One thread
+// at a time; calls block on the store.
+class Download {
+ public:
+  // NOT_FOUND for a path that is no entry, INVALID_ARGUMENT for patterns that match nothing, boxes that leave their
+  // tensor, casts that do not exist, a start beyond the answer. All of it is checked before the first byte moves.
+  // `store` outlives the download.
+  static absl::StatusOr<std::unique_ptr<Download>> Open(std::shared_ptr<const OpenCheckpoint> checkpoint,
+                                                        ObjectStore& store, DownloadRequest request,
+                                                        DownloadOptions options);
+
+  uint64_t entries() const { return items_.size(); }
+  uint64_t total_bytes() const { return total_bytes_; }
+  const OpenCheckpoint& checkpoint() const { return *checkpoint_; }
+
+  struct Piece {
+    const Entry* start = nullptr;  // Set on an entry's first piece. As stored; see dtype.
+    Dtype dtype = Dtype::kInvalid;  // As sent.
+    Box box;                       // With start, of tensors.
+    uint64_t bytes = 0;            // With start: of the whole entry as sent.
+    uint64_t offset = 0;           // Of `data` within the entry as sent.
+    Buffer data;                   // May be empty: values, aliases, empty tensors.
+    bool finish = false;           // The entry's last piece.
+  };
+  // The next piece; nothing after the last.
+  absl::StatusOr<std::optional<Piece>> Next();
+
+ private:
+  struct Item {
+    size_t entry = 0;
+    std::optional<Box> box;
+  };
+
+  Download(std::shared_ptr<const OpenCheckpoint> checkpoint, ObjectStore& store, DownloadOptions options)
+      : checkpoint_(std::move(checkpoint)), options_(options), extents_(store, options.cache_bytes) {}
+  absl::Status Resolve(const DownloadRequest& request);
+  void SizeCacheFor(const StoredEntry& stored);
+
+  const std::shared_ptr<const OpenCheckpoint> checkpoint_;
+  const DownloadOptions options_;
+  ExtentReader extents_;
+  ByteBudget::Reservation extra_;
+  std::optional<Dtype> float_dtype_;
+  uint32_t chunk_bytes_ = 0;
+  std::vector<Item> items_;
+  uint64_t total_bytes_ = 0;
+  size_t next_item_ = 0;
+  uint64_t next_offset_ = 0;
+  std::unique_ptr<EntryBytes> open_;  // Of items_[next_item_], once started.
+};
+
+}  // namespace cairn

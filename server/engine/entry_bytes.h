@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "common/base/buffer.h"
+#include "server/engine/box_layout.h"
+#include "server/engine/extent_reader.h"
+#include "server/engine/manifest.h"
+
+namespace cairn {
+
+// The bytes of one entry as somebody asked for them: a box of a tensor, assembled from whatever shards were saved and
+// cast on the way; or an asset. Sequential or random access. One thread at a time; calls block.
+class EntryBytes {
+ public:
+  // INVALID_ARGUMENT for a box that leaves the tensor, or a part of a tensor of packed elements. `manifest` and
+  // `extents` outlive the object. `dtype` is what floats are cast to; ignored for anything else.
+  static absl::StatusOr<std::unique_ptr<EntryBytes>> Open(const Manifest& manifest, const StoredEntry& stored,
+                                                          const std::optional<Box>& box, std::optional<Dtype> dtype,
+                                                          ExtentReader& extents);
+
+  // Bytes in all, as sent.
+  uint64_t size() const { return size_; }
+  Dtype dtype() const { return to_; }
+  const Box& box() const { return box_; }
+
+  // Bytes from `offset` on: at least one, at most `max_bytes`. Borrowed from the stored extent where they lie there as
+  // they are wanted; assembled or cast otherwise. offset < size().
+  absl::StatusOr<Buffer> ReadSome(uint64_t offset, uint64_t max_bytes);
+
+ private:
+  EntryBytes(const Manifest& manifest, const StoredEntry& stored, ExtentReader& extents)
+      : manifest_(manifest), stored_(stored), extents_(extents) {}
+
+  // Stored bytes of the box from `offset` on, as long as they lie in one extent; at most max_bytes.
+  absl::StatusOr<Buffer> Borrow(uint64_t offset, uint64_t max_bytes);
+  absl::StatusOr<Buffer> BorrowFromShard(size_t shard, uint64_t offset, uint64_t max_bytes);
+  absl::Status Fill(uint64_t offset, absl::Span<char> dst);
+
+  const Manifest& manifest_;
+  const StoredEntry& stored_;
+  ExtentReader& extents_;
+  Box box_;
+  Dtype from_ = Dtype::kInvalid;
+  Dtype to_ = Dtype::kInvalid;
+  uint64_t size_ = 0;
+  uint64_t stored_size_ = 0;           // Before the cast.
+  std::unique_ptr<BoxLayout> layout_;  // Absent: the bytes are those of shard 0, front to back.
+  std::vector<std::vector<uint64_t>> extent_ends_;  // Per shard, made when first needed.
+};
+
+}  // namespace cairn

@@ -1,0 +1,366 @@
+#include "server/service/put_tensor_reactor.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "cairn/v1/checkpoint_service.pb.h"
+#include "common/base/annotate.h"
+#include "common/base/crc32c.h"
+#include "common/base/error_info.h"
+#include "common/base/status_macros.h"
+#include "proto/wire/frame.h"
+#include "proto/wire/proto_convert.h"
+#include "proto/wire/status_wire.h"
+#include "server/service/rpc_scope.h"
+
+namespace cairn {
+namespace {
+
+// Payload that has come but is not yet with the upload; reading pauses above it.
+constexpr uint64_t kWindowBytes = 4u << 20;
+constexpr size_t kWindowSteps = 1024;
+constexpr uint64_t kMaxHeaderBytes = 1u << 20;
+
+// What one message asks for, checked as far as that goes without the session.
+struct Step {
+  std::optional<v1::PutTensorRequest::Open> open;
+  struct Declared {
+    Entry entry;
+    std::optional<Box> box;
+    uint64_t start = 0;
+  };
+  std::optional<Declared> declare;
+  bool has_chunk = false;
+  uint64_t offset = 0;
+  std::vector<Buffer> pieces;
+  bool finish = false;
+  bool flush = false;
+  bool close = false;  // The client has half-closed.
+  std::shared_ptr<ByteBudget::Reservation> credit;  // Of the memory that `pieces` hold.
+  uint64_t bytes = 0;
+};
+
+absl::StatusOr<Step> ParseStep(const grpc::ByteBuffer& frame, uint64_t max_chunk_bytes) {
+  v1::PutTensorRequest message;
+  Step step;
+  CAIRN_RETURN_IF_ERROR(wire::ParseFrame(frame, kMaxHeaderBytes, &message, &step.pieces));
+  step.bytes = TotalSize(step.pieces);
+  if (step.bytes > max_chunk_bytes) {
+    return absl::InvalidArgumentError(absl::StrCat("chunk of ", step.bytes, " bytes, expected at most ", max_chunk_bytes));
+  }
+  if (message.has_open()) step.open = std::move(*message.mutable_open());
+  if (message.has_declare()) {
+    const v1::PutTensorRequest::Declare& declare = message.declare();
+    Step::Declared declared;
+    CAIRN_ASSIGN_OR_RETURN(declared.entry, wire::FromProto(declare.entry()));
+    if (declare.has_box()) {
+      if (declared.entry.kind != EntryKind::kTensor) return absl::InvalidArgumentError("only tensors have boxes");
+      CAIRN_ASSIGN_OR_RETURN(declared.box, wire::FromProto(declare.box(), declared.entry.shape));
+    }
+    declared.start = declare.start_offset();
+    step.declare = std::move(declared);
+  }
+  if (message.has_chunk()) {
+    step.has_chunk = true;
+    step.offset = message.chunk().offset();
+    uint32_t crc = 0;
+    for (const Buffer& piece : step.pieces) crc = ExtendCrc32c(crc, piece.bytes());
+    if (crc != message.chunk().crc32c()) {
+      const std::string expected = absl::StrCat(absl::Hex(message.chunk().crc32c(), absl::kZeroPad8));
+      const std::string found = absl::StrCat(absl::Hex(crc, absl::kZeroPad8));
+      return WithErrorInfo(
+          absl::InvalidArgumentError(absl::StrCat("chunk at offset ", step.offset, " of ", step.bytes,
+                                                  " bytes: crc32c is ", found, ", the client said ", expected,
+                                                  "; the bytes were damaged on the way")),
+          {"CHUNK_CHECKSUM", {{"expected", expected}, {"found", found}}});
+    }
+  } else if (!step.pieces.empty()) {
+    return absl::InvalidArgumentError("data without a chunk that tells its offset and checksum");
+  }
+  step.finish = message.finish();
+  step.flush = message.flush();
+  return step;
+}
+
+// Three parties touch a stream: gRPC's threads (OnReadDone, OnWriteDone, OnCancel), which parse and check but never
+// block; the stream's own serial queue on the I/O pool, which feeds the upload; and whoever gives budget back. Writes
+// and Finish are started by the queue alone, so they need no lock; reads by the queue or inside OnReadDone.
+class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>, public ActiveStream {
+ public:
+  PutTensorReactor(grpc::CallbackServerContext* context, ServiceContext& service)
+      : service_(service), scope_("PutTensor", *context, service.observer), queue_(&service.io_pool) {}
+
+  void Begin(std::shared_ptr<PutTensorReactor> self) {
+    self_ = std::move(self);
+    service_.streams.Add(self_);
+    ReadNext();
+  }
+
+  void Tick(absl::Time now) override {
+    const absl::Duration limit = service_.options.stream_idle_timeout;
+    absl::MutexLock lock(&mu_);
+    if (now - waiting_since_ < limit) return;
+    waiting_since_ = absl::InfiniteFuture();
+    Fail(absl::DeadlineExceededError(absl::StrCat("the client sent nothing for ", absl::FormatDuration(limit),
+                                                  "; it can resume at the last durable byte")));
+  }
+
+  void OnReadDone(bool ok) override {
+    {
+      absl::MutexLock lock(&mu_);
+      waiting_since_ = absl::InfiniteFuture();
+    }
+    if (!ok) {
+      Step close;
+      close.close = true;
+      Push(std::move(close));
+      return;
+    }
+    absl::StatusOr<Step> step = ParseStep(frame_, service_.options.max_chunk_bytes);
+    frame_.Clear();
+    if (!step.ok()) {
+      Fail(step.status());
+      return;
+    }
+    if (step->bytes > 0 && !EnsureCredit()) {
+      // Not reading on is what slows the client down. The grant may come in any thread; the queue goes on from there.
+      auto waiting = std::make_shared<Step>(*std::move(step));
+      service_.budget.Acquire(CreditBytes(), [self = self_, waiting](ByteBudget::Reservation credit) {
+        auto granted = std::make_shared<ByteBudget::Reservation>(std::move(credit));
+        self->queue_.Schedule([self, waiting, granted] {
+          if (self->finished_) return;
+          self->SetCredit(granted);
+          if (self->Enqueue(std::move(*waiting))) self->ReadNext();
+          self->Drain();
+        });
+      });
+      return;
+    }
+    const bool room = Enqueue(*std::move(step));
+    queue_.Schedule([self = self_] { self->Drain(); });
+    if (room) ReadNext();
+  }
+
+  void OnWriteDone(bool ok) override {
+    queue_.Schedule([self = self_, ok] {
+      self->writing_ = false;
+      if (!ok || self->finished_) return;
+      self->SendProgress();
+      if (self->closing_ && !self->writing_) self->FinishWith(absl::OkStatus());
+    });
+  }
+
+  void OnCancel() override {
+    Fail(absl::CancelledError("the client went away; it can resume at the last durable byte"));
+  }
+
+  void OnDone() override {
+    // Work that is queued still holds the object; the upload must go on the queue, since its end may touch the disk.
+    queue_.Schedule([self = std::move(self_)] {
+      self->scope_.Finish(self->result_);
+      self->upload_.reset();
+    });
+  }
+
+ private:
+  // One credit pays for the memory of one extent and of the message that crosses its end.
+  uint64_t CreditBytes() const {
+    return service_.engine.options().upload.extent_bytes + service_.options.max_chunk_bytes;
+  }
+
+  void ReadNext() ABSL_LOCKS_EXCLUDED(mu_) {
+    {
+      absl::MutexLock lock(&mu_);
+      waiting_since_ = absl::Now();
+    }
+    StartRead(&frame_);
+  }
+
+  bool EnsureCredit() ABSL_LOCKS_EXCLUDED(mu_) {
+    absl::MutexLock lock(&mu_);
+    if (credit_ != nullptr) return true;
+    ByteBudget::Reservation credit = service_.budget.TryAcquire(CreditBytes());
+    if (credit.bytes() == 0) return false;
+    credit_ = std::make_shared<ByteBudget::Reservation>(std::move(credit));
+    return true;
+  }
+
+  void SetCredit(std::shared_ptr<ByteBudget::Reservation> credit) ABSL_LOCKS_EXCLUDED(mu_) {
+    absl::MutexLock lock(&mu_);
+    credit_ = std::move(credit);
+  }
+
+  void Push(Step step) {
+    Enqueue(std::move(step));
+    queue_.Schedule([self = self_] { self->Drain(); });
+  }
+
+  // Returns whether the next message may be read at once; if not, Drain() will read it.
+  bool Enqueue(Step step) ABSL_LOCKS_EXCLUDED(mu_) {
+    absl::MutexLock lock(&mu_);
+    step.credit = credit_;
+    credit_used_ += step.bytes;
+    // The credit is kept while an extent is open: a stream that has begun one can always complete it, so streams that
+    // wait for credit never wait for each other.
+    const uint64_t extent = service_.engine.options().upload.extent_bytes;
+    if (step.finish) {
+      at_border_ = true;
+    } else if (step.has_chunk) {
+      at_border_ = (step.offset + step.bytes) % extent == 0;
+    }
+    if (credit_used_ >= extent && at_border_) DropCreditLocked();
+    pending_bytes_ += step.bytes;
+    const bool close = step.close;
+    pending_.push_back(std::move(step));
+    reading_ = pending_bytes_ < kWindowBytes && pending_.size() < kWindowSteps;
+    return reading_ && !close;
+  }
+
+  void DropCreditLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    credit_.reset();
+    credit_used_ = 0;
+  }
+
+  void Fail(absl::Status status) {
+    queue_.Schedule([self = self_, status = std::move(status)] { self->FinishWith(status); });
+  }
+
+  // On the queue from here on.
+
+  void Drain() {
+    while (!finished_) {
+      std::vector<Step> steps;
+      bool resume = false;
+      {
+        absl::MutexLock lock(&mu_);
+        steps.swap(pending_);
+        pending_bytes_ = 0;
+        resume = !reading_ && !steps.empty();
+        if (resume) reading_ = true;
+      }
+      if (steps.empty()) return;
+      const bool closing = steps.back().close;
+      if (resume && !closing) ReadNext();
+      absl::Status status;
+      for (Step& step : steps) {
+        status = Process(step);
+        if (!status.ok()) break;
+      }
+      if (status.ok() && upload_ != nullptr) status = upload_->Settle();
+      if (!status.ok()) {
+        const std::string entry = upload_ == nullptr ? "" : upload_->CurrentEntry();
+        FinishWith(entry.empty() ? status : Annotate(status, entry));
+        return;
+      }
+      steps.clear();  // And with them their memory and credit.
+      {
+        // A client that rests between two entries keeps nothing from the others.
+        absl::MutexLock lock(&mu_);
+        if (pending_.empty() && at_border_) DropCreditLocked();
+      }
+      SendProgress();
+      if (!closing) continue;
+      // The last acknowledgement goes before the end of the stream.
+      closing_ = true;
+      if (!writing_) FinishWith(absl::OkStatus());
+    }
+  }
+
+  absl::Status Process(Step& step) {
+    if (step.close) return upload_ == nullptr ? absl::OkStatus() : CloseUpload();
+    if (step.open.has_value()) {
+      if (upload_ != nullptr) return absl::InvalidArgumentError("a stream is opened once, by its first message");
+      scope_.set_ref(absl::StrCat("session:", step.open->session_id(), "/", step.open->writer()));
+      CAIRN_ASSIGN_OR_RETURN(upload_, service_.engine.OpenUpload(step.open->session_id(), step.open->writer()));
+    }
+    if (upload_ == nullptr) return absl::InvalidArgumentError("the first message must open the stream (field `open`)");
+    if (step.declare.has_value()) {
+      CAIRN_RETURN_IF_ERROR(upload_->Declare(step.declare->entry, step.declare->box, step.declare->start));
+    }
+    if (step.has_chunk) {
+      scope_.add_bytes(step.bytes);
+      CAIRN_RETURN_IF_ERROR(upload_->Append(step.offset, std::move(step.pieces)));
+    }
+    if (step.finish) CAIRN_RETURN_IF_ERROR(upload_->FinishEntry());
+    if (step.flush) CAIRN_RETURN_IF_ERROR(upload_->Flush());
+    return absl::OkStatus();
+  }
+
+  absl::Status CloseUpload() {
+    if (const std::string entry = upload_->CurrentEntry(); !entry.empty()) {
+      // What came of it is made durable all the same: the client may resume there.
+      CAIRN_RETURN_IF_ERROR(upload_->Flush());
+      return absl::InvalidArgumentError(absl::StrCat("the stream ended before ", entry, " was finished"));
+    }
+    return upload_->Flush();
+  }
+
+  void SendProgress() {
+    if (upload_ == nullptr || writing_) return;
+    const UploadProgress& progress = upload_->progress();
+    if (progress.durable_entries == sent_.durable_entries && progress.durable_offset == sent_.durable_offset &&
+        progress.durable_bytes == sent_.durable_bytes) {
+      return;
+    }
+    sent_ = progress;
+    v1::PutTensorResponse message;
+    message.set_durable_entries(progress.durable_entries);
+    message.set_durable_offset(progress.durable_offset);
+    message.set_durable_bytes(progress.durable_bytes);
+    message.set_deduplicated_bytes(progress.deduplicated_bytes);
+    response_ = wire::MakeFrame(message, {});
+    writing_ = true;
+    StartWrite(&response_);
+  }
+
+  void FinishWith(const absl::Status& status) {
+    if (finished_) return;
+    finished_ = true;
+    result_ = status;
+    Finish(wire::ToGrpcStatus(status));
+  }
+
+  ServiceContext& service_;
+  RpcScope scope_;
+  SerialQueue queue_;
+  std::shared_ptr<PutTensorReactor> self_;  // Until OnDone.
+
+  grpc::ByteBuffer frame_;  // Of the read that is under way.
+
+  absl::Mutex mu_;
+  std::shared_ptr<ByteBudget::Reservation> credit_ ABSL_GUARDED_BY(mu_);
+  uint64_t credit_used_ ABSL_GUARDED_BY(mu_) = 0;
+  bool at_border_ ABSL_GUARDED_BY(mu_) = true;  // No extent is open after the last message.
+  std::vector<Step> pending_ ABSL_GUARDED_BY(mu_);
+  uint64_t pending_bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  bool reading_ ABSL_GUARDED_BY(mu_) = true;
+  absl::Time waiting_since_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();  // For the client; infinite: for ourselves.
+
+  // The queue's alone.
+  std::unique_ptr<Upload> upload_;
+  grpc::ByteBuffer response_;
+  UploadProgress sent_;
+  bool writing_ = false;
+  bool closing_ = false;
+  bool finished_ = false;
+  absl::Status result_;
+};
+
+}  // namespace
+
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StartPutTensor(grpc::CallbackServerContext* context,
+                                                                            ServiceContext& service) {
+  auto reactor = std::make_shared<PutTensorReactor>(context, service);
+  PutTensorReactor* raw = reactor.get();
+  raw->Begin(std::move(reactor));
+  return raw;
+}
+
+}  // namespace cairn

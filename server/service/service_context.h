@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "common/base/byte_budget.h"
+#include "common/base/thread_pool.h"
+#include "server/engine/checkpoint_engine.h"
+#include "server/service/active_streams.h"
+#include "server/service/rpc_record.h"
+
+namespace cairn {
+
+struct ServiceOptions {
+  uint32_t max_chunk_bytes = 1u << 20;
+  // A stream whose client neither sends nor takes anything for so long is ended: it may hold memory that others need.
+  absl::Duration stream_idle_timeout = absl::Minutes(2);
+  std::string version = "unknown";
+  absl::Time start_time;
+};
+
+// What every call needs. All of it outlives the gRPC server.
+struct ServiceContext {
+  CheckpointEngine& engine;
+  ByteBudget& budget;     // Payload in memory.
+  ThreadPool& io_pool;    // Streams: disk and digests.
+  ThreadPool& call_pool;  // Unary calls: the registry.
+  ThreadPool& job_pool;   // Long jobs: verification, garbage collection.
+  ServiceOptions options;
+  RpcObserver observer;   // May be null.
+  ActiveStreams streams;  // Ticked by the owner, every second or so.
+};
+
+}  // namespace cairn

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/store/object_folders.h"
+#include "server/store/object_store.h"
+#include "server/store/scratch_folder.h"
+
+namespace cairn {
+
+// The folders of an open local store, shared with its writers: the scratch folder stays locked until the last of
+// them is gone.
+struct LocalStoreFolders {
+  ObjectFolders objects;
+  std::unique_ptr<const ScratchFolder> scratch;
+  bool durable = true;
+};
+
+// Starts the file of an object. ALREADY_EXISTS if the key is taken.
+absl::StatusOr<std::unique_ptr<ObjectWriter>> CreateLocalObjectWriter(
+    std::shared_ptr<const LocalStoreFolders> folders, std::string key);
+
+}  // namespace cairn

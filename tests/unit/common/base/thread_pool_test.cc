@@ -1,0 +1,180 @@
+#include "common/base/thread_pool.h"
+
+#include <pthread.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/synchronization/barrier.h"
+#include "absl/synchronization/blocking_counter.h"
+#include "absl/synchronization/notification.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace cairn {
+namespace {
+
+TEST(ThreadPool, RunsAllThatManyThreadsSchedule) {
+  constexpr int kThreads = 4, kEach = 2000;
+  std::atomic<int> ran{0};
+  absl::BlockingCounter all(kThreads * kEach);
+  ThreadPool pool("test", 3);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < kEach; ++i) {
+        pool.Schedule([&] {
+          ++ran;
+          all.DecrementCount();
+        });
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  all.Wait();
+  EXPECT_EQ(ran, kThreads * kEach);
+}
+
+TEST(ThreadPool, RunsAsManyPiecesAtOnceAsItHasThreads) {
+  absl::BlockingCounter done(3);
+  auto* const meeting = new absl::Barrier(3);
+  ThreadPool pool("test", 3);
+  // Each piece waits for the two others: none would end if they ran one after another.
+  for (int i = 0; i < 3; ++i) {
+    pool.Schedule([&done, meeting] {
+      if (meeting->Block()) delete meeting;
+      done.DecrementCount();
+    });
+  }
+  done.Wait();
+}
+
+TEST(ThreadPool, ItsDestructorRunsWhatIsQueued) {
+  std::atomic<int> ran{0};
+  absl::Notification go;
+  {
+    ThreadPool pool("test", 1);
+    pool.Schedule([&] { go.WaitForNotification(); });
+    for (int i = 0; i < 100; ++i) pool.Schedule([&] { ++ran; });
+    EXPECT_EQ(ran, 0);
+    go.Notify();
+  }
+  EXPECT_EQ(ran, 100);
+}
+
+TEST(ThreadPool, WorkMayScheduleWork) {
+  absl::Notification done;
+  ThreadPool pool("test", 1);
+  pool.Schedule([&] { pool.Schedule([&] { done.Notify(); }); });
+  done.WaitForNotification();
+}
+
+TEST(ThreadPool, NamesItsThreads) {
+  std::string name;
+  absl::Notification done;
+  ThreadPool pool("a-long-name-for-a-pool", 1);
+  pool.Schedule([&] {
+    char text[16];
+    pthread_getname_np(pthread_self(), text, sizeof(text));
+    name = text;
+    done.Notify();
+  });
+  done.WaitForNotification();
+  EXPECT_EQ(name, "a-long-name-for");
+}
+
+TEST(SerialQueue, RunsInOrderAndOneAtATime) {
+  ThreadPool pool("test", 4);
+  SerialQueue queue(&pool);
+  constexpr int kPieces = 3000;
+  std::vector<int> order;  // Needs no lock if the queue keeps its word; ThreadSanitizer would tell.
+  std::atomic<int> running{0};
+  absl::Notification done;
+  for (int i = 0; i < kPieces; ++i) {
+    queue.Schedule([&, i] {
+      EXPECT_EQ(++running, 1);
+      order.push_back(i);
+      --running;
+      if (i == kPieces - 1) done.Notify();
+    });
+  }
+  done.WaitForNotification();
+  ASSERT_EQ(order.size(), size_t{kPieces});
+  for (int i = 0; i < kPieces; ++i) ASSERT_EQ(order[i], i);
+}
+
+TEST(SerialQueue, KeepsTheOrderOfEachThreadThatSchedules) {
+  constexpr int kThreads = 4, kEach = 1000;
+  ThreadPool pool("test", 3);
+  SerialQueue queue(&pool);
+  std::vector<std::vector<int>> order(kThreads);
+  absl::BlockingCounter all(kThreads * kEach);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < kEach; ++i) {
+        queue.Schedule([&, t, i] {
+          order[t].push_back(i);
+          all.DecrementCount();
+        });
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  all.Wait();
+  for (const std::vector<int>& of_thread : order) {
+    ASSERT_EQ(of_thread.size(), size_t{kEach});
+    for (int i = 0; i < kEach; ++i) ASSERT_EQ(of_thread[i], i);
+  }
+}
+
+TEST(SerialQueue, ABusyQueueDoesNotKeepAnotherOneWaiting) {
+  ThreadPool pool("test", 1);
+  SerialQueue busy(&pool), other(&pool);
+  std::vector<std::string> order;
+  absl::Notification go, done;
+  pool.Schedule([&] { go.WaitForNotification(); });
+  for (int i = 0; i < 3; ++i) busy.Schedule([&] { order.push_back("busy"); });
+  other.Schedule([&] { order.push_back("other"); });
+  busy.Schedule([&] { done.Notify(); });
+  go.Notify();
+  done.WaitForNotification();
+  EXPECT_THAT(order, ::testing::ElementsAre("busy", "other", "busy", "busy"));
+}
+
+TEST(SerialQueue, MayBeDestroyedBeforeItsWorkRuns) {
+  std::atomic<int> ran{0};
+  absl::Notification go;
+  {
+    ThreadPool pool("test", 2);
+    {
+      SerialQueue queue(&pool);
+      queue.Schedule([&] { go.WaitForNotification(); });
+      for (int i = 0; i < 10; ++i) queue.Schedule([&] { ++ran; });
+    }
+    go.Notify();
+  }
+  EXPECT_EQ(ran, 10);
+}
+
+TEST(SerialQueue, LetsGoOfWhatAPieceCapturedBeforeTheNextOne) {
+  ThreadPool pool("test", 2);
+  SerialQueue queue(&pool);
+  auto captured = std::make_shared<int>(1);
+  const std::weak_ptr<int> watch = captured;
+  bool gone = false;
+  absl::Notification done;
+  queue.Schedule([held = std::move(captured)] {});
+  queue.Schedule([&] {
+    gone = watch.expired();
+    done.Notify();
+  });
+  done.WaitForNotification();
+  EXPECT_TRUE(gone);
+}
+
+}  // namespace
+}  // namespace cairn
