@@ -30,8 +30,8 @@ const std::vector<OptionSpec>& Table() {
   using O = DaemonOptions;
   static const auto& table = *new std::vector<OptionSpec>{
       {"data_dir", "Storage", &O::data_dir, {1, kLongestPath},
-       "Folder of everything the daemon keeps: objects and registry. Made if missing, with its parents; relative to "
-       "the working directory. One daemon at a time"},
+       "Folder of everything the daemon keeps: objects and registry. Made if missing, but not its parents; relative "
+       "to the working directory. One daemon at a time"},
       {"object_bytes", "Storage", &O::object_bytes, {4 * kMiB, kGiB},
        "Size at which a new object is begun. Small tensors share one, big ones span several"},
       {"extent_bytes", "Storage", &O::extent_bytes, {64 * kKiB, 4 * kMiB},

@@ -79,6 +79,10 @@ absl::Status EasyLmReader::Scan() {
   const bool drops_prefix = options_.variant == "trainstate_params";
   const KeyPath prefix = drops_prefix ? KeyPath::Of({"params", "params"}) : KeyPath();
 
+  // EasyLM writes such a file for a tree without leaves; it is far more often what a crash has left.
+  if (source_->size() == 0) {
+    return absl::InvalidArgumentError(absl::StrCat(name, ": an empty file, expected at least one entry"));
+  }
   MsgpackScanner scanner(*source_);
   FlaxBudget budget(limits);
   absl::flat_hash_map<std::string, uint64_t> seen;  // Shown key -> offset of its object.

@@ -187,6 +187,10 @@ absl::StatusOr<std::vector<size_t>> EasyLmWriter::Begin(const CheckpointIndex& i
         all > unsupported.size() ? absl::StrCat("; and ", all - unsupported.size(), " more") : "",
         "; select without them, or have unsupported entries dropped"));
   }
+  if (kept_.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(tree_->name(), ": no entry to write, and an empty file would look "
+                                                                  "like a torn save"));
+  }
   CAIRN_RETURN_IF_ERROR(CheckKeys(index));
   CAIRN_ASSIGN_OR_RETURN(sink_, tree_->Create(""));
   index_ = &index;

@@ -18,8 +18,8 @@ struct TlsOptions {
 };
 
 struct Options {
-  // How long a call that finds nobody (UNAVAILABLE) is tried again, counted from the last thing that worked. Zero:
-  // not at all.
+  // How long a call that finds nobody (UNAVAILABLE) is tried again, counted from the first failure after
+  // something worked. Zero: not at all.
   absl::Duration retry_for = absl::Minutes(2);
   absl::Duration initial_backoff = absl::Milliseconds(100);
   absl::Duration max_backoff = absl::Seconds(5);

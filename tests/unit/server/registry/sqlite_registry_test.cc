@@ -93,20 +93,29 @@ TEST_F(SqliteRegistryTest, AFileThatIsNoDatabaseIsDataLoss) {
 }
 
 TEST_F(SqliteRegistryTest, ADamagedPageIsDataLoss) {
+  constexpr int64_t kPageBytes = 4096;
+  const auto overwrite = [&](int64_t offset, int64_t bytes) {
+    std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(offset);
+    const std::string noise(static_cast<size_t>(bytes), '\x5a');
+    file.write(noise.data(), static_cast<std::streamsize>(noise.size()));
+  };
   {
     CAIRN_ASSERT_OK_AND_ASSIGN(const auto registry, Open());
     for (int i = 0; i < 50; ++i) CAIRN_ASSERT_OK(Save(*registry, i));
   }
+  const int64_t page =
+      OpenRaw()->QueryInt("SELECT rootpage FROM sqlite_schema WHERE name = 'checkpoints_live'").value();
+  overwrite((page - 1) * kPageBytes, kPageBytes);
   {
-    // All but the first page, which tells what the file is.
-    std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
-    file.seekp(4096);
-    const std::string noise(std::filesystem::file_size(path_) - 4096, '\x5a');
-    file.write(noise.data(), static_cast<std::streamsize>(noise.size()));
+    CAIRN_ASSERT_OK_AND_ASSIGN(const auto registry, Open());
+    EXPECT_THAT(registry->GetCheckpoint("team/run", 7, ""), StatusIs(StatusCode::kDataLoss, HasSubstr(path_)));
+    EXPECT_THAT(Save(*registry, 1000), StatusIs(StatusCode::kDataLoss, HasSubstr(path_)));
+    CAIRN_EXPECT_OK(registry->GetSession("u7"));
   }
-  CAIRN_ASSERT_OK_AND_ASSIGN(const auto registry, Open());
-  EXPECT_THAT(registry->GetCheckpoint("team/run", 7, ""), StatusIs(StatusCode::kDataLoss, HasSubstr(path_)));
-  EXPECT_THAT(Save(*registry, 1000), StatusIs(StatusCode::kDataLoss, HasSubstr(path_)));
+  // All but the first page, which tells what the file is.
+  overwrite(kPageBytes, static_cast<int64_t>(std::filesystem::file_size(path_)) - kPageBytes);
+  EXPECT_THAT(Open(), StatusIs(StatusCode::kDataLoss, HasSubstr(path_)));
 }
 
 TEST_F(SqliteRegistryTest, AFolderThatIsNotThereIsNamed) {

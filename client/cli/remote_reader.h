@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "cairn/client.h"
+#include "common/format/format.h"
+
+namespace cairn::cli {
+
+// A stored checkpoint as the source of a conversion: the index from ListEntries, bytes from GetTensor, cast by the
+// server on the way out. Pinned to the checkpoint's uid, so a ref that moves meanwhile does no harm.
+//
+// Entries that WillRead announced and that are read in that order come through one stream (a few, if their paths are
+// too many for one request). Reads anywhere else open a stream of their own.
+class RemoteReader final : public CheckpointReader {
+ public:
+  // `float_dtype`: every float tensor arrives as that.
+  static absl::StatusOr<std::unique_ptr<RemoteReader>> Open(client::Client client, const std::string& ref,
+                                                            std::optional<Dtype> float_dtype);
+
+  const client::CheckpointInfo& checkpoint() const { return checkpoint_; }
+
+  const CheckpointIndex& index() const override { return index_; }
+  absl::Status ReadAt(size_t entry, uint64_t offset, absl::Span<char> dst) override;
+  absl::Status WillRead(absl::Span<const EntryRange> ranges) override;
+
+ private:
+  RemoteReader(client::Client client, client::CheckpointInfo checkpoint, std::optional<Dtype> float_dtype)
+      : client_(std::move(client)), checkpoint_(std::move(checkpoint)), float_dtype_(float_dtype) {}
+
+  // Makes the stream stand at `entry`, its bytes not read beyond `offset`.
+  absl::Status Seek(size_t entry, uint64_t offset);
+  absl::Status OpenStream(absl::Span<const size_t> entries);
+  // Goes on to the next entry of the stream, which must be streaming_.front().
+  absl::Status NextEntry();
+  // Takes bytes off the current entry: into dst, or away if dst is null.
+  absl::Status Take(uint64_t length, char* dst);
+
+  client::Client client_;
+  const client::CheckpointInfo checkpoint_;
+  const std::optional<Dtype> float_dtype_;
+  CheckpointIndex index_;
+
+  std::deque<size_t> announced_;  // Not yet asked for.
+  std::deque<size_t> streaming_;  // Asked for, not yet begun.
+  std::unique_ptr<client::GetStream> stream_;
+  std::optional<size_t> current_;  // What the stream is sending.
+  uint64_t position_ = 0;          // In the current entry.
+  client::GetChunk chunk_;
+  size_t piece_ = 0;         // Of the chunk.
+  size_t piece_offset_ = 0;  // Of the piece.
+};
+
+}  // namespace cairn::cli

@@ -1,0 +1,43 @@
+#include "client/cli/remote_writer.h"
+
+#include <memory>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/annotate.h"
+#include "common/base/status_macros.h"
+
+namespace cairn::cli {
+namespace {
+
+class ReaderBytes final : public client::EntryBytes {
+ public:
+  ReaderBytes(CheckpointReader& source, size_t entry) : source_(source), entry_(entry) {}
+  absl::Status ReadAt(uint64_t offset, absl::Span<char> dst) override {
+    const std::string path = source_.index().entries[entry_].path.ToString();
+    return Annotate(source_.ReadAt(entry_, offset, dst), absl::StrCat("entry \"", path, "\""));
+  }
+
+ private:
+  CheckpointReader& source_;
+  const size_t entry_;
+};
+
+}  // namespace
+
+absl::Status PutCheckpoint(client::SaveWriter& save, CheckpointReader& source) {
+  const std::vector<Entry>& entries = source.index().entries;
+  std::vector<EntryRange> ranges;
+  for (size_t i = 0; i < entries.size(); ++i) {
+    if (entries[i].byte_size > 0) ranges.push_back({i, 0, entries[i].byte_size});
+  }
+  CAIRN_RETURN_IF_ERROR(source.WillRead(ranges));
+  for (size_t i = 0; i < entries.size(); ++i) {
+    std::shared_ptr<client::EntryBytes> bytes;
+    if (entries[i].byte_size > 0) bytes = std::make_shared<ReaderBytes>(source, i);
+    CAIRN_RETURN_IF_ERROR(save.Put(entries[i], std::move(bytes)));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace cairn::cli

@@ -1,0 +1,127 @@
+#include "client/cpp/src/from_proto.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "proto/wire/proto_convert.h"
+
+namespace cairn::client {
+namespace {
+
+SessionState FromProto(v1::SessionState state) {
+  switch (state) {
+    case v1::SESSION_STATE_OPEN:
+      return SessionState::kOpen;
+    case v1::SESSION_STATE_COMMITTED:
+      return SessionState::kCommitted;
+    case v1::SESSION_STATE_ABORTED:
+      return SessionState::kAborted;
+    case v1::SESSION_STATE_EXPIRED:
+      return SessionState::kExpired;
+    default:
+      return SessionState::kUnknown;
+  }
+}
+
+}  // namespace
+
+absl::Status BadAnswer(const absl::Status& status) {
+  if (!absl::IsInvalidArgument(status)) return status;
+  return absl::InternalError(absl::StrCat("the daemon's answer makes no sense: ", status.message()));
+}
+
+CheckpointInfo FromProto(const v1::Checkpoint& proto) {
+  CheckpointInfo info;
+  info.uid = proto.uid();
+  info.name = proto.name();
+  info.step = proto.step();
+  info.create_time = wire::FromProto(proto.create_time());
+  info.commit_time = wire::FromProto(proto.commit_time());
+  info.entry_count = proto.entry_count();
+  info.tensor_count = proto.tensor_count();
+  info.logical_bytes = proto.logical_bytes();
+  info.new_bytes = proto.new_bytes();
+  info.metadata = {proto.metadata().begin(), proto.metadata().end()};
+  info.parent = proto.parent();
+  info.created_by = proto.created_by();
+  info.tags = {proto.tags().begin(), proto.tags().end()};
+  info.manifest_digest = proto.manifest_digest();
+  return info;
+}
+
+SaveSession FromProto(const v1::SaveSession& proto) {
+  SaveSession session;
+  session.session_id = proto.session_id();
+  session.name = proto.name();
+  session.step = proto.step();
+  session.writers = proto.writers();
+  session.state = FromProto(proto.state());
+  session.create_time = wire::FromProto(proto.create_time());
+  session.expire_time = wire::FromProto(proto.expire_time());
+  session.finished_writers = {proto.finished_writers().begin(), proto.finished_writers().end()};
+  if (proto.has_checkpoint()) session.checkpoint = FromProto(proto.checkpoint());
+  return session;
+}
+
+Box BoxFromProto(const v1::Box& proto) {
+  return Box{{proto.offset().begin(), proto.offset().end()}, {proto.extent().begin(), proto.extent().end()}};
+}
+
+absl::StatusOr<SaveStatus> FromProto(const v1::GetSaveStatusResponse& proto) {
+  SaveStatus status;
+  status.session = FromProto(proto.session());
+  status.next_page_token = proto.next_page_token();
+  status.durable_bytes = proto.durable_bytes();
+  status.shards.reserve(proto.shards_size());
+  for (const v1::ShardStatus& from : proto.shards()) {
+    absl::StatusOr<KeyPath> path = wire::FromProto(from.path());
+    if (!path.ok()) return BadAnswer(path.status());
+    ShardStatus& shard = status.shards.emplace_back();
+    shard.writer = from.writer();
+    shard.path = *std::move(path);
+    if (from.has_box()) shard.box = BoxFromProto(from.box());
+    shard.durable_bytes = from.durable_bytes();
+    shard.total_bytes = from.total_bytes();
+    shard.finished = from.finished();
+  }
+  return status;
+}
+
+absl::StatusOr<EntryPage> FromProto(const v1::ListEntriesResponse& proto) {
+  EntryPage page;
+  page.checkpoint = FromProto(proto.checkpoint());
+  page.next_page_token = proto.next_page_token();
+  page.entries.reserve(proto.entries_size());
+  for (const v1::EntryInfo& from : proto.entries()) {
+    absl::StatusOr<Entry> entry = wire::FromProto(from.entry());
+    if (!entry.ok()) return BadAnswer(entry.status());
+    EntryInfo& info = page.entries.emplace_back();
+    info.entry = *std::move(entry);
+    info.bytes = from.bytes();
+    info.digest = from.digest();
+    for (const v1::Box& box : from.shards()) info.shards.push_back(BoxFromProto(box));
+  }
+  return page;
+}
+
+ServerInfo FromProto(const v1::GetServerInfoResponse& proto) {
+  ServerInfo info;
+  info.version = proto.version();
+  info.start_time = wire::FromProto(proto.start_time());
+  info.object_store = proto.object_store();
+  info.registry = proto.registry();
+  info.free_bytes = proto.free_bytes();
+  info.total_bytes = proto.total_bytes();
+  info.checkpoints = proto.checkpoints();
+  info.open_sessions = proto.open_sessions();
+  info.objects = proto.objects();
+  info.object_bytes = proto.object_bytes();
+  info.logical_bytes = proto.logical_bytes();
+  info.max_chunk_bytes = proto.max_chunk_bytes();
+  info.memory_budget_bytes = proto.memory_budget_bytes();
+  info.memory_in_use_bytes = proto.memory_in_use_bytes();
+  return info;
+}
+
+}  // namespace cairn::client

@@ -1,0 +1,53 @@
+#include "client/cpp/src/retry.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/error_info.h"
+
+namespace cairn::client {
+namespace {
+
+// Sleeping in short pieces, so that a cancellation is noticed.
+constexpr absl::Duration kNap = absl::Milliseconds(100);
+
+}  // namespace
+
+Retry::Retry(const Options& options, std::string target, std::function<bool()> cancelled)
+    : options_(options),
+      target_(std::move(target)),
+      cancelled_(std::move(cancelled)),
+      backoff_(options.initial_backoff) {}
+
+void Retry::Succeeded() {
+  backoff_ = options_.initial_backoff;
+  attempts_ = 1;
+}
+
+absl::Status Retry::Pause(const absl::Status& failure) {
+  if (cancelled_()) return absl::CancelledError("cancelled by the caller");
+  if (!absl::IsUnavailable(failure)) return failure;
+  if (attempts_ == 1) since_ = options_.clock->Now();
+  // Between half of it and all, so that the clients of a daemon that restarts do not come all at once.
+  const absl::Duration pause = backoff_ * absl::Uniform(random_, 0.5, 1.0);
+  const absl::Time wake = options_.clock->Now() + pause;
+  if (wake > since_ + options_.retry_for) {
+    const std::string tried =
+        attempts_ == 1 ? ""
+                       : absl::StrCat(" (tried ", attempts_, " times in ",
+                                      absl::FormatDuration(absl::Trunc(options_.clock->Now() - since_, absl::Seconds(1))),
+                                      ")");
+    return WithErrorInfo(
+        absl::UnavailableError(absl::StrCat("cannot reach cairnd at ", target_, ": ", failure.message(), tried)),
+        GetErrorInfo(failure));
+  }
+  for (absl::Duration left = pause; left > absl::ZeroDuration(); left = wake - options_.clock->Now()) {
+    if (cancelled_()) return absl::CancelledError("cancelled by the caller");
+    options_.clock->Sleep(std::min(left, kNap));
+  }
+  backoff_ = std::min(backoff_ * 2, options_.max_backoff);
+  ++attempts_;
+  return absl::OkStatus();
+}
+
+}  // namespace cairn::client

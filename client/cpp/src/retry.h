@@ -1,0 +1,55 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <utility>
+
+#include "absl/random/random.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "cairn/options.h"
+
+namespace cairn::client {
+
+inline const absl::Status& StatusOf(const absl::Status& status) { return status; }
+template <typename T>
+const absl::Status& StatusOf(const absl::StatusOr<T>& result) {
+  return result.status();
+}
+
+// Decides how often something is tried again, and pauses in between. UNAVAILABLE means "try again", and nothing else
+// does. One thread at a time.
+class Retry {
+ public:
+  // `cancelled` is looked at while pausing. `options` outlives this object.
+  Retry(const Options& options, std::string target, std::function<bool()> cancelled);
+
+  // Something worked: the time allowed begins anew.
+  void Succeeded();
+
+  // After a failure: pauses and returns OK if it shall be tried again, else the error to give up with: `failure` if
+  // it is not UNAVAILABLE, "cannot reach cairnd at TARGET" if the time is over, CANCELLED.
+  absl::Status Pause(const absl::Status& failure);
+
+  // Calls `attempt(repeated)`, a Status or StatusOr, until it succeeds or Pause gives up.
+  template <typename F>
+  auto Run(F attempt) -> decltype(attempt(false)) {
+    for (bool repeated = false;; repeated = true) {
+      auto result = attempt(repeated);
+      if (result.ok()) return result;
+      if (absl::Status status = Pause(StatusOf(result)); !status.ok()) return status;
+    }
+  }
+
+ private:
+  const Options& options_;
+  const std::string target_;
+  const std::function<bool()> cancelled_;
+  absl::Time since_;  // The first failure after the last success.
+  absl::Duration backoff_;
+  int attempts_ = 1;
+  absl::BitGen random_;
+};
+
+}  // namespace cairn::client

@@ -1,0 +1,114 @@
+#include "client/cpp/src/stub.h"
+
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
+#include "proto/wire/frame.h"
+#include "proto/wire/status_wire.h"
+
+namespace cairn::client {
+namespace {
+
+constexpr char kService[] = "/cairn.v1.CheckpointService/";
+constexpr absl::Duration kLookEvery = absl::Milliseconds(100);
+constexpr uint64_t kProgressReadAhead = 1 << 20;
+
+}  // namespace
+
+Stub::Stub(std::shared_ptr<grpc::Channel> channel, const Options& options)
+    : authorization_(options.bearer_token.empty() ? "" : absl::StrCat("Bearer ", options.bearer_token)),
+      channel_(std::move(channel)),
+      stub_(channel_),
+      raw_stub_(channel_) {}
+
+std::unique_ptr<grpc::ClientContext> Stub::NewContext() const {
+  auto context = std::make_unique<grpc::ClientContext>();
+  if (!authorization_.empty()) context->AddMetadata("authorization", authorization_);
+  return context;
+}
+
+template <typename Request, typename Response>
+absl::StatusOr<Response> Stub::Unary(void (AsyncStub::*method)(grpc::ClientContext*, const Request*, Response*,
+                                                               std::function<void(grpc::Status)>),
+                                     const Request& request, const CallLimits& limits) {
+  const std::unique_ptr<grpc::ClientContext> context = NewContext();
+  if (limits.timeout < absl::InfiniteDuration()) {
+    context->set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(limits.timeout));
+  }
+  Response response;
+  grpc::Status status;
+  absl::Notification done;
+  (stub_.async()->*method)(context.get(), &request, &response, [&](grpc::Status result) {
+    status = std::move(result);
+    done.Notify();
+  });
+  if (limits.cancellation.has_value()) {
+    while (!done.WaitForNotificationWithTimeout(kLookEvery)) {
+      if (limits.cancellation->cancelled()) context->TryCancel();
+    }
+  }
+  done.WaitForNotification();
+  if (!status.ok()) return wire::FromGrpcStatus(status);
+  return response;
+}
+
+#define CAIRN_UNARY(Method)                                                                           \
+  absl::StatusOr<v1::Method##Response> Stub::Method(const v1::Method##Request& request,               \
+                                                    const CallLimits& limits) {                       \
+    return Unary<v1::Method##Request, v1::Method##Response>(&AsyncStub::Method, request, limits); \
+  }
+CAIRN_UNARY(BeginSave)
+CAIRN_UNARY(GetSaveStatus)
+CAIRN_UNARY(FinishWriter)
+CAIRN_UNARY(CommitSave)
+CAIRN_UNARY(AbortSave)
+CAIRN_UNARY(ListCheckpoints)
+CAIRN_UNARY(ListEntries)
+CAIRN_UNARY(DeleteCheckpoint)
+CAIRN_UNARY(DeleteTag)
+CAIRN_UNARY(GetServerInfo)
+#undef CAIRN_UNARY
+
+absl::StatusOr<v1::Checkpoint> Stub::GetCheckpoint(const v1::GetCheckpointRequest& request,
+                                                   const CallLimits& limits) {
+  return Unary<v1::GetCheckpointRequest, v1::Checkpoint>(&AsyncStub::GetCheckpoint, request,
+                                                         limits);
+}
+
+absl::StatusOr<v1::Checkpoint> Stub::SetTag(const v1::SetTagRequest& request, const CallLimits& limits) {
+  return Unary<v1::SetTagRequest, v1::Checkpoint>(&AsyncStub::SetTag, request, limits);
+}
+
+std::unique_ptr<RawStream> Stub::PutTensor(uint64_t max_read_ahead, std::optional<Cancellation> cancellation) {
+  return std::make_unique<RawStream>(&raw_stub_, absl::StrCat(kService, "PutTensor"), NewContext(), max_read_ahead,
+                                     std::move(cancellation));
+}
+
+// A server stream is, on the wire, a two-way stream whose client says one thing.
+std::unique_ptr<RawStream> Stub::ServerStream(const std::string& method, const google::protobuf::MessageLite& request,
+                                              uint64_t max_read_ahead, std::optional<Cancellation> cancellation) {
+  auto stream = std::make_unique<RawStream>(&raw_stub_, absl::StrCat(kService, method), NewContext(), max_read_ahead,
+                                            std::move(cancellation));
+  stream->Write(wire::MakeFrame(request, {}));
+  stream->WritesDone();
+  return stream;
+}
+
+std::unique_ptr<RawStream> Stub::GetTensor(const v1::GetTensorRequest& request, uint64_t max_read_ahead,
+                                           std::optional<Cancellation> cancellation) {
+  return ServerStream("GetTensor", request, max_read_ahead, std::move(cancellation));
+}
+
+std::unique_ptr<RawStream> Stub::VerifyCheckpoint(const v1::VerifyCheckpointRequest& request,
+                                                  std::optional<Cancellation> cancellation) {
+  return ServerStream("VerifyCheckpoint", request, kProgressReadAhead, std::move(cancellation));
+}
+
+std::unique_ptr<RawStream> Stub::CollectGarbage(const v1::CollectGarbageRequest& request,
+                                                std::optional<Cancellation> cancellation) {
+  return ServerStream("CollectGarbage", request, kProgressReadAhead, std::move(cancellation));
+}
+
+}  // namespace cairn::client

@@ -1,0 +1,90 @@
+#include "common/format/all_formats.h"
+
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/status_matchers.h"
+#include "tests/testing/temp_dir.h"
+
+namespace cairn {
+namespace {
+
+using ::cairn::testing::StatusIs;
+using ::cairn::testing::TempDir;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+TEST(AllFormats, HaveNamesAndPrefixesOfTheirOwn) {
+  std::set<std::string> prefixes;
+  for (const Format* format : AllFormats()) {
+    EXPECT_TRUE(prefixes.insert(std::string(format->name())).second) << format->name();
+    for (const std::string& variant : format->variants()) EXPECT_TRUE(prefixes.insert(variant).second) << variant;
+    EXPECT_EQ(FormatByName(format->name()).value(), format);
+  }
+}
+
+TEST(AllFormats, AnUnknownNameIsAnsweredWithTheOnesThereAre) {
+  EXPECT_THAT(FormatByName("tarball"),
+              StatusIs(absl::StatusCode::kInvalidArgument, AllOf(HasSubstr("tarball"), HasSubstr("safetensors"), HasSubstr("easylm"))));
+}
+
+TEST(AllFormats, WhatNoFormatKnowsIsDescribed) {
+  EXPECT_THAT(DetectFormat(*MemorySourceTree("PK\x03\x04")),
+              StatusIs(absl::StatusCode::kInvalidArgument, AllOf(HasSubstr("4 bytes"), HasSubstr("504b0304"))));
+  EXPECT_THAT(DetectFormat(*MemorySourceTree("")), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("an empty file")));
+  TempDir dir;
+  EXPECT_THAT(DetectFormat(*OpenSourceTree(dir.path()).value()),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("a folder without files")));
+  std::ofstream(dir / "notes.txt") << "hello";
+  EXPECT_THAT(DetectFormat(*OpenSourceTree(dir.path()).value()),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("a folder with notes.txt")));
+}
+
+TEST(ParseFileSpec, TakesAPathWithOrWithoutAPrefix) {
+  const FileSpec plain = ParseFileSpec("dir/model.safetensors").value();
+  EXPECT_EQ(plain.format, nullptr);
+  EXPECT_EQ(plain.path, "dir/model.safetensors");
+
+  const FileSpec named = ParseFileSpec("safetensors::dir/x").value();
+  ASSERT_NE(named.format, nullptr);
+  EXPECT_EQ(named.format->name(), "safetensors");
+  EXPECT_EQ(named.variant, "");
+  EXPECT_EQ(named.path, "dir/x");
+
+  const FileSpec variant = ParseFileSpec("trainstate_params::/data/a::b").value();
+  ASSERT_NE(variant.format, nullptr);
+  EXPECT_EQ(variant.format->name(), "easylm");
+  EXPECT_EQ(variant.variant, "trainstate_params");
+  EXPECT_EQ(variant.path, "/data/a::b");
+}
+
+TEST(ParseFileSpec, TakesAPathThatHoldsColons) {
+  for (const std::string& path : {std::string("./a::b"), std::string("/data/a::b"), std::string("::b"), std::string("C:x")}) {
+    const FileSpec spec = ParseFileSpec(path).value();
+    EXPECT_EQ(spec.format, nullptr) << path;
+    EXPECT_EQ(spec.path, path);
+  }
+}
+
+TEST(ParseFileSpec, RefusesUnknownPrefixesAndEmptyPaths) {
+  EXPECT_THAT(ParseFileSpec("tarball::x"),
+              StatusIs(absl::StatusCode::kInvalidArgument, AllOf(HasSubstr("tarball"), HasSubstr("params::"), HasSubstr("./"))));
+  EXPECT_THAT(ParseFileSpec(""), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(ParseFileSpec("params::"), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST(OpenCheckpointFile, DetectsTheFormatUnlessTheArgumentNamesIt) {
+  TempDir dir;
+  std::ofstream(dir / "weights", std::ios::binary) << std::string("\x08\0\0\0\0\0\0\0{}      ", 16);
+  EXPECT_TRUE(OpenCheckpointFile(ParseFileSpec(dir / "weights").value(), {}).ok());
+  EXPECT_TRUE(OpenCheckpointFile(ParseFileSpec("safetensors::" + (dir / "weights")).value(), {}).ok());
+  EXPECT_THAT(OpenCheckpointFile(ParseFileSpec("params::" + (dir / "weights")).value(), {}),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(OpenCheckpointFile(ParseFileSpec(dir / "none").value(), {}), StatusIs(absl::StatusCode::kNotFound));
+}
+
+}  // namespace
+}  // namespace cairn
