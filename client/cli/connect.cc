@@ -47,4 +47,12 @@ absl::StatusOr<client::Client> ConnectForCleanup(const CommandContext& context) 
   return ConnectWith(context, options);
 }
 
+absl::StatusOr<client::Client> ConnectForCompletion(const CommandContext& context) {
+  client::Options options = BaseOptions();
+  options.retry_for = absl::ZeroDuration();
+  options.call_timeout = absl::Seconds(1);
+  options.cancellation = context.cancellation;
+  return ConnectWith(context, options);
+}
+
 }  // namespace cairn::cli

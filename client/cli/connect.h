@@ -17,4 +17,7 @@ absl::StatusOr<client::Client> ConnectForTransfer(const CommandContext& context)
 // For what must still be said to the daemon after an interrupt: a few seconds, deaf to the interrupt.
 absl::StatusOr<client::Client> ConnectForCleanup(const CommandContext& context);
 
+// For completion while somebody types: one try, a second at most.
+absl::StatusOr<client::Client> ConnectForCompletion(const CommandContext& context);
+
 }  // namespace cairn::cli

@@ -2,7 +2,6 @@
 
 #include <memory>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/annotate.h"
 #include "common/base/status_macros.h"
@@ -14,8 +13,9 @@ class ReaderBytes final : public client::EntryBytes {
  public:
   ReaderBytes(CheckpointReader& source, size_t entry) : source_(source), entry_(entry) {}
   absl::Status ReadAt(uint64_t offset, absl::Span<char> dst) override {
-    const std::string path = source_.index().entries[entry_].path.ToString();
-    return Annotate(source_.ReadAt(entry_, offset, dst), absl::StrCat("entry \"", path, "\""));
+    const absl::Status status = source_.ReadAt(entry_, offset, dst);
+    if (status.ok()) return status;
+    return Annotate(status, absl::StrCat("\"", source_.index().entries[entry_].path.ToString(), "\""));
   }
 
  private:

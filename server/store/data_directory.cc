@@ -32,12 +32,14 @@ absl::Status MakeDirectory(const std::string& path) {
   }
   const int error = errno;
   if (error == ENOENT) {
-    return absl::NotFoundError(absl::StrCat("data directory ", path, ": its parent directory is missing; make it first"));
+    return absl::NotFoundError(
+        absl::StrCat("data directory ", path, ": its parent directory is missing; make it first"));
   }
   struct stat info;
   if (::stat(path.c_str(), &info) != 0) return StoreErrno(error, "make data directory", path);
   if (S_ISDIR(info.st_mode)) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat("data directory ", path, ": expected a directory, found a file"));
+  return absl::FailedPreconditionError(
+      absl::StrCat("data directory ", path, ": expected a directory, found a file"));
 }
 
 absl::Status CheckWritable(const std::string& path) {
@@ -75,11 +77,11 @@ absl::StatusOr<UniqueFd> TakeLock(const std::string& directory) {
                                                         ") uses this data directory: ", directory,
                                                         "; stop it or choose another directory"));
     }
-    return absl::FailedPreconditionError(absl::StrCat(StoreErrno(errno, "lock", path).message(),
-                                                      "; the data directory needs a file system with flock()"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        StoreErrno(errno, "lock", path).message(), "; the data directory needs a file system with flock()"));
   }
-  // Only for the message above, so a full disk is no reason to stay away. The file is never removed: a process that
-  // has it open already would then lock a file that nobody else sees.
+  // Only for the message above, so a full disk is no reason to stay away. The file is never removed: a
+  // process that has it open already would then lock a file that nobody else sees.
   const std::string text = absl::StrCat("pid ", ::getpid(), "\nhost ", HostName(), "\n");
   if (::ftruncate(lock.get(), 0) == 0) (void)!::pwrite(lock.get(), text.data(), text.size(), 0);
   return lock;
@@ -95,10 +97,10 @@ absl::Status CheckVersion(const std::string& directory) {
   }
   if (!text.ok() && !absl::IsResourceExhausted(text.status())) return text.status();
 
-  const absl::Status damaged = absl::DataLossError(
-      absl::StrCat(path, ": expected \"", kVersionPrefix, kVersion, "\" and a line feed, found ",
-                   text.ok() ? absl::StrCat("\"", absl::CHexEscape(*text), "\"") : std::string(text.status().message()),
-                   "; restore the file from a backup, after checking that this is the right directory"));
+  const absl::Status damaged = absl::DataLossError(absl::StrCat(
+      path, ": expected \"", kVersionPrefix, kVersion, "\" and a line feed, found ",
+      text.ok() ? absl::StrCat("\"", absl::CHexEscape(*text), "\"") : std::string(text.status().message()),
+      "; restore the file from a backup, after checking that this is the right directory"));
   if (!text.ok()) return damaged;
   absl::string_view number = *text;
   uint64_t version = 0;
@@ -116,7 +118,8 @@ absl::Status CheckVersion(const std::string& directory) {
 
 }  // namespace
 
-DataDirectory::DataDirectory(std::string path, UniqueFd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
+DataDirectory::DataDirectory(std::string path, UniqueFd lock)
+    : path_(std::move(path)), lock_(std::move(lock)) {}
 
 DataDirectory::~DataDirectory() {
   // Nobody's process id shall be shown while nobody holds the lock.

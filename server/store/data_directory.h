@@ -8,8 +8,8 @@
 
 namespace cairn {
 
-// The directory in which one daemon keeps everything, held for as long as this object lives (and set free by the
-// kernel if the process dies). Files of its own: `LOCK`, `VERSION`; LOCAL_STORE.md has their bytes.
+// The directory in which one daemon keeps everything, held for as long as this object lives (and set free by
+// the kernel if the process dies). Files of its own: `LOCK`, `VERSION`; LOCAL_STORE.md has their bytes.
 class DataDirectory {
  public:
   DataDirectory(DataDirectory&&) = default;
@@ -28,7 +28,8 @@ class DataDirectory {
 };
 
 // Makes the directory (0700) if it is missing; its parent must exist.
-//   FAILED_PRECONDITION  another process holds it (named by process id and host); it was written by a newer version;
+//   FAILED_PRECONDITION  another process holds it (named by process id and host); it was written by a newer
+//   version;
 //                        it is no directory; its file system has no locks
 //   PERMISSION_DENIED    it may not be written
 //   DATA_LOSS            its VERSION file is damaged

@@ -14,7 +14,8 @@ struct DirectoryEntry {
   Kind kind = Kind::kOther;
 };
 
-// The entries of an open folder without "." and "..", in no order. Symbolic links are kOther. `path` is for messages.
+// The entries of an open folder without "." and "..", in no order. Symbolic links are kOther. `path` is for
+// messages.
 absl::StatusOr<std::vector<DirectoryEntry>> ReadDirectory(UniqueFd folder, const std::string& path);
 
 }  // namespace cairn

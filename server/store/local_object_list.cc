@@ -22,8 +22,8 @@ class Walk {
   Walk(const ObjectFolders& objects, absl::string_view prefix, absl::string_view start_after, size_t limit)
       : objects_(objects), prefix_(prefix), start_after_(start_after), limit_(limit) {}
 
-  // `folder` is empty or ends with '/'. The names that are opened come from the disk, never from the prefix, which
-  // is anybody's text.
+  // `folder` is empty or ends with '/'. The names that are opened come from the disk, never from the prefix,
+  // which is anybody's text.
   absl::Status Visit(const std::string& folder) {
     if (full()) return absl::OkStatus();
     UniqueFd fd(::openat(objects_.fd(), folder.empty() ? "." : folder.c_str(),
@@ -34,7 +34,8 @@ class Walk {
     }
     CAIRN_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries,
                            ReadDirectory(std::move(fd), objects_.PathOf(folder)));
-    std::vector<std::string> found;  // Folders with a '/' at the end, which puts them where their keys belong.
+    std::vector<std::string>
+        found;  // Folders with a '/' at the end, which puts them where their keys belong.
     for (const DirectoryEntry& entry : entries) {
       if (entry.kind == DirectoryEntry::Kind::kOther) continue;
       std::string key = absl::StrCat(folder, entry.name);
@@ -85,7 +86,8 @@ class Walk {
 
 absl::StatusOr<std::vector<ObjectStore::ObjectInfo>> ListLocalObjects(const ObjectFolders& objects,
                                                                       absl::string_view prefix,
-                                                                      absl::string_view start_after, size_t limit) {
+                                                                      absl::string_view start_after,
+                                                                      size_t limit) {
   Walk walk(objects, prefix, start_after, limit);
   CAIRN_RETURN_IF_ERROR(walk.Visit(""));
   return walk.TakeListed();

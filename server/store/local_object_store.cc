@@ -35,8 +35,10 @@ class LocalObjectStore final : public ObjectStore {
         scratch_parent_(std::move(scratch_parent)),
         folders_(std::make_shared<const LocalStoreFolders>(std::move(folders))) {}
 
-  // The hint is of no use: reserving the room beforehand would only slow down file systems that do not need it.
-  absl::StatusOr<std::unique_ptr<ObjectWriter>> Create(absl::string_view key, uint64_t /*size_hint*/) override {
+  // The hint is of no use: reserving the room beforehand would only slow down file systems that do not need
+  // it.
+  absl::StatusOr<std::unique_ptr<ObjectWriter>> Create(absl::string_view key,
+                                                       uint64_t /*size_hint*/) override {
     CAIRN_RETURN_IF_ERROR(CheckObjectKey(key));
     return CreateLocalObjectWriter(folders_, std::string(key));
   }
@@ -57,9 +59,9 @@ class LocalObjectStore final : public ObjectStore {
                           PathOf(key));
       }
       if (n == 0) {
-        return absl::DataLossError(absl::StrCat("object \"", key, "\": ", PathOf(key), " ends at or before byte ",
-                                                offset + done, ", expected ", file->size,
-                                                ": it was truncated by somebody else"));
+        return absl::DataLossError(absl::StrCat("object \"", key, "\": ", PathOf(key),
+                                                " ends at or before byte ", offset + done, ", expected ",
+                                                file->size, ": it was truncated by somebody else"));
       }
       done += static_cast<size_t>(n);
     }
@@ -98,7 +100,8 @@ class LocalObjectStore final : public ObjectStore {
 
   absl::StatusOr<Space> GetSpace() override {
     struct statvfs info;
-    if (::fstatvfs(folders_->objects.fd(), &info) != 0) return StoreErrno(errno, "ask for the free space of", root_);
+    if (::fstatvfs(folders_->objects.fd(), &info) != 0)
+      return StoreErrno(errno, "ask for the free space of", root_);
     // What an ordinary user may fill, without the reserve of the superuser.
     return Space{static_cast<uint64_t>(info.f_bavail) * info.f_frsize,
                  static_cast<uint64_t>(info.f_blocks) * info.f_frsize};
@@ -118,7 +121,8 @@ class LocalObjectStore final : public ObjectStore {
       open_files_.Erase(key);
       found = open_files_.Find(key);
     }
-    UniqueFd fd(::openat(folders_->objects.fd(), std::string(key).c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+    UniqueFd fd(
+        ::openat(folders_->objects.fd(), std::string(key).c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
     if (!fd.valid()) {
       // ELOOP: a symbolic link, which is no object of ours.
       if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return NotFound(key, PathOf(key));
@@ -126,7 +130,8 @@ class LocalObjectStore final : public ObjectStore {
     }
     if (::fstat(fd.get(), &info) != 0) return StoreErrno(errno, "stat", PathOf(key));
     if (!S_ISREG(info.st_mode)) return NotFound(key, PathOf(key));
-    auto file = std::make_shared<const OpenFile>(OpenFile{std::move(fd), static_cast<uint64_t>(info.st_size)});
+    auto file =
+        std::make_shared<const OpenFile>(OpenFile{std::move(fd), static_cast<uint64_t>(info.st_size)});
     open_files_.Insert(key, file, found.epoch);
     return file;
   }
@@ -140,10 +145,12 @@ class LocalObjectStore final : public ObjectStore {
 absl::Status CheckOneFileSystem(int objects, int scratch, const std::string& root) {
   struct stat of_objects;
   struct stat of_scratch;
-  if (::fstat(objects, &of_objects) != 0 || ::fstat(scratch, &of_scratch) != 0) return StoreErrno(errno, "stat", root);
+  if (::fstat(objects, &of_objects) != 0 || ::fstat(scratch, &of_scratch) != 0)
+    return StoreErrno(errno, "stat", root);
   if (of_objects.st_dev == of_scratch.st_dev) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(
-      root, ": objects/ and tmp/ lie on different file systems, expected one; mount the whole directory instead"));
+      root,
+      ": objects/ and tmp/ lie on different file systems, expected one; mount the whole directory instead"));
 }
 
 }  // namespace
@@ -159,7 +166,8 @@ absl::StatusOr<std::unique_ptr<ObjectStore>> OpenLocalObjectStore(LocalObjectSto
 
   const std::string parent = std::filesystem::path(root).parent_path().string();
   if (::access(parent.c_str(), F_OK) != 0 && errno == ENOENT) {
-    return absl::NotFoundError(absl::StrCat("local object store ", root, ": ", parent, " is missing; make it first"));
+    return absl::NotFoundError(
+        absl::StrCat("local object store ", root, ": ", parent, " is missing; make it first"));
   }
   CAIRN_RETURN_IF_ERROR(OpenOrMakeFolder(root).status());
   std::string scratch_parent = absl::StrCat(root, "/tmp");
@@ -171,8 +179,9 @@ absl::StatusOr<std::unique_ptr<ObjectStore>> OpenLocalObjectStore(LocalObjectSto
     CAIRN_RETURN_IF_ERROR(SyncDirectory(root));
     CAIRN_RETURN_IF_ERROR(SyncDirectory(parent));
   }
-  return std::make_unique<LocalObjectStore>(std::move(root), std::move(scratch_parent),
-                                            LocalStoreFolders{std::move(objects), std::move(scratch), options.durable});
+  return std::make_unique<LocalObjectStore>(
+      std::move(root), std::move(scratch_parent),
+      LocalStoreFolders{std::move(objects), std::move(scratch), options.durable});
 }
 
 }  // namespace cairn

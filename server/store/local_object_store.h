@@ -14,8 +14,8 @@ struct LocalObjectStoreOptions {
 };
 
 // Objects as files below a folder; LOCAL_STORE.md has the layout. Several processes may use one root at once.
-// PERMISSION_DENIED, RESOURCE_EXHAUSTED; NOT_FOUND without the parent; FAILED_PRECONDITION if its folders lie on
-// different file systems.
+// PERMISSION_DENIED, RESOURCE_EXHAUSTED; NOT_FOUND without the parent; FAILED_PRECONDITION if its folders lie
+// on different file systems.
 absl::StatusOr<std::unique_ptr<ObjectStore>> OpenLocalObjectStore(LocalObjectStoreOptions options);
 
 }  // namespace cairn

@@ -13,25 +13,27 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/fail_point.h"
 #include "common/base/status_macros.h"
+#include "server/store/io_vector.h"
 #include "server/store/store_errno.h"
 
 namespace cairn {
 namespace {
 
-// Write-back starts each time that so much has gathered, so that the fsync at the end finds little to do and dirty
-// pages stay few.
+// Write-back starts each time that so much has gathered, so that the fsync at the end finds little to do and
+// dirty pages stay few.
 constexpr uint64_t kWriteBackBytes = 32u << 20;
 
 absl::Status KeyMeetsFolder(const ObjectFolders& objects, const std::string& key) {
-  return absl::FailedPreconditionError(absl::StrCat("object \"", key, "\": ", objects.PathOf(key),
-                                                    " is or lies below the place of another key; choose a key that is no folder of "
-                                                    "another one and has none as its folder"));
+  return absl::FailedPreconditionError(
+      absl::StrCat("object \"", key, "\": ", objects.PathOf(key),
+                   " is or lies below the place of another key; choose a key that is no folder of "
+                   "another one and has none as its folder"));
 }
 
 // OK if nothing has the name of `key`.
 //
-// ALREADY_EXISTS is an answer on which the caller may build ("the bytes are stored"), and the one who sealed the
-// object may be on the way to its own fsync: so the name is made durable before the answer is given.
+// ALREADY_EXISTS is an answer on which the caller may build ("the bytes are stored"), and the one who sealed
+// the object may be on the way to its own fsync: so the name is made durable before the answer is given.
 absl::Status CheckKeyIsFree(const LocalStoreFolders& folders, const std::string& key) {
   struct stat info;
   if (::fstatat(folders.objects.fd(), key.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
@@ -47,9 +49,12 @@ absl::Status CheckKeyIsFree(const LocalStoreFolders& folders, const std::string&
 
 class LocalObjectWriter final : public ObjectWriter {
  public:
-  LocalObjectWriter(std::shared_ptr<const LocalStoreFolders> folders, std::string key, std::string scratch_name,
-                    UniqueFd fd)
-      : folders_(std::move(folders)), key_(std::move(key)), scratch_name_(std::move(scratch_name)), fd_(std::move(fd)) {}
+  LocalObjectWriter(std::shared_ptr<const LocalStoreFolders> folders, std::string key,
+                    std::string scratch_name, UniqueFd fd)
+      : folders_(std::move(folders)),
+        key_(std::move(key)),
+        scratch_name_(std::move(scratch_name)),
+        fd_(std::move(fd)) {}
 
   ~LocalObjectWriter() override { Discard(); }
 
@@ -65,8 +70,9 @@ class LocalObjectWriter final : public ObjectWriter {
   absl::Status Seal() override {
     CAIRN_RETURN_IF_ERROR(state_);
     const absl::Status sealed = Publish();
-    state_ = sealed.ok() ? absl::FailedPreconditionError(absl::StrCat("object \"", key_, "\": its writer is sealed"))
-                         : sealed;
+    state_ = sealed.ok()
+                 ? absl::FailedPreconditionError(absl::StrCat("object \"", key_, "\": its writer is sealed"))
+                 : sealed;
     Discard();
     return sealed;
   }
@@ -113,22 +119,15 @@ absl::Status LocalObjectWriter::WriteVector(absl::Span<iovec> vector) {
     const ssize_t written = ::writev(fd_.get(), vector.data(), static_cast<int>(vector.size()));
     if (written < 0) {
       if (errno == EINTR) continue;
-      return StoreErrno(errno, absl::StrCat("write object \"", key_, "\" at byte ", size_, " to"), ScratchPath());
+      return StoreErrno(errno, absl::StrCat("write object \"", key_, "\" at byte ", size_, " to"),
+                        ScratchPath());
     }
     size_ += static_cast<uint64_t>(written);
-    size_t left = static_cast<size_t>(written);
-    while (left > 0 && left >= vector.front().iov_len) {
-      left -= vector.front().iov_len;
-      vector.remove_prefix(1);
-    }
-    if (left > 0) {
-      vector.front().iov_base = static_cast<char*>(vector.front().iov_base) + left;
-      vector.front().iov_len -= left;
-    }
+    vector = RemoveWritten(vector, static_cast<size_t>(written));
     if (folders_->durable && size_ - written_back_ >= kWriteBackBytes) {
       // A hint: what goes wrong here comes out of the fsync.
-      ::sync_file_range(fd_.get(), static_cast<off_t>(written_back_), static_cast<off_t>(size_ - written_back_),
-                        SYNC_FILE_RANGE_WRITE);
+      ::sync_file_range(fd_.get(), static_cast<off_t>(written_back_),
+                        static_cast<off_t>(size_ - written_back_), SYNC_FILE_RANGE_WRITE);
       written_back_ = size_;
     }
   }
@@ -143,8 +142,8 @@ absl::Status LocalObjectWriter::Publish() {
   CAIRN_FAIL_POINT("local_store.before_link");
   CAIRN_RETURN_IF_ERROR(Link());
   CAIRN_FAIL_POINT("local_store.after_link");
-  // Should this fail, the object stays visible: somebody may have built on it already. A second writer of the key
-  // gets ALREADY_EXISTS only once the folders are durable.
+  // Should this fail, the object stays visible: somebody may have built on it already. A second writer of the
+  // key gets ALREADY_EXISTS only once the folders are durable.
   if (folders_->durable) CAIRN_RETURN_IF_ERROR(folders_->objects.SyncParents(key_));
   return absl::OkStatus();
 }
@@ -154,21 +153,23 @@ absl::Status LocalObjectWriter::Link() {
   constexpr int kAttempts = 1000;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     // link() refuses an existing name, which rename() would replace silently.
-    if (::linkat(folders_->scratch->fd(), scratch_name_.c_str(), folders_->objects.fd(), key_.c_str(), 0) == 0) {
+    if (::linkat(folders_->scratch->fd(), scratch_name_.c_str(), folders_->objects.fd(), key_.c_str(), 0) ==
+        0) {
       return absl::OkStatus();
     }
     const int error = errno;
     if (error == EXDEV) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("object \"", key_, "\": ", folders_->objects.PathOf(key_),
-                       " lies on another file system than ", ScratchPath(), "; keep the store on one file system"));
+      return absl::FailedPreconditionError(absl::StrCat(
+          "object \"", key_, "\": ", folders_->objects.PathOf(key_), " lies on another file system than ",
+          ScratchPath(), "; keep the store on one file system"));
     }
     if (error != ENOENT && error != EEXIST && error != ENOTDIR) {
       return StoreErrno(error, absl::StrCat("link ", ScratchPath(), " to"), folders_->objects.PathOf(key_));
     }
     CAIRN_RETURN_IF_ERROR(CheckKeyIsFree(*folders_, key_));
     struct stat info;
-    if (::fstat(fd_.get(), &info) == 0 && info.st_nlink == 0) return StoreErrno(ENOENT, "link", ScratchPath());
+    if (::fstat(fd_.get(), &info) == 0 && info.st_nlink == 0)
+      return StoreErrno(ENOENT, "link", ScratchPath());
     CAIRN_RETURN_IF_ERROR(folders_->objects.MakeParents(key_));
   }
   return absl::UnavailableError(absl::StrCat("object \"", key_, "\": its folder was removed ", kAttempts,
@@ -184,7 +185,8 @@ absl::StatusOr<std::unique_ptr<ObjectWriter>> CreateLocalObjectWriter(
   // A sealed object is read-only for everybody; the descriptor that made it may write nevertheless.
   UniqueFd fd(::openat(folders->scratch->fd(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0440));
   if (!fd.valid()) return StoreErrno(errno, "create", folders->scratch->PathOf(name));
-  return std::make_unique<LocalObjectWriter>(std::move(folders), std::move(key), std::move(name), std::move(fd));
+  return std::make_unique<LocalObjectWriter>(std::move(folders), std::move(key), std::move(name),
+                                             std::move(fd));
 }
 
 }  // namespace cairn

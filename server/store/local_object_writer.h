@@ -10,8 +10,8 @@
 
 namespace cairn {
 
-// The folders of an open local store, shared with its writers: the scratch folder stays locked until the last of
-// them is gone.
+// The folders of an open local store, shared with its writers: the scratch folder stays locked until the last
+// of them is gone.
 struct LocalStoreFolders {
   ObjectFolders objects;
   std::unique_ptr<const ScratchFolder> scratch;

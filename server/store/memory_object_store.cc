@@ -18,7 +18,8 @@ absl::Status NotFound(absl::string_view key) {
 }
 
 absl::Status AlreadyExists(absl::string_view key) {
-  return absl::AlreadyExistsError(absl::StrCat("object \"", key, "\": exists already; objects are immutable"));
+  return absl::AlreadyExistsError(
+      absl::StrCat("object \"", key, "\": exists already; objects are immutable"));
 }
 
 // Shared by a store and its writers, so that a writer may outlive the store.
@@ -61,7 +62,8 @@ class MemoryObjectWriter final : public ObjectWriter {
 
 class MemoryObjectStore final : public ObjectStore {
  public:
-  absl::StatusOr<std::unique_ptr<ObjectWriter>> Create(absl::string_view key, uint64_t /*size_hint*/) override {
+  absl::StatusOr<std::unique_ptr<ObjectWriter>> Create(absl::string_view key,
+                                                       uint64_t /*size_hint*/) override {
     CAIRN_RETURN_IF_ERROR(CheckObjectKey(key));
     if (Find(key) != nullptr) return AlreadyExists(key);
     return std::make_unique<MemoryObjectWriter>(objects_, std::string(key));

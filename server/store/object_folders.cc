@@ -23,7 +23,8 @@ absl::string_view Parent(absl::string_view key) {
 }  // namespace
 
 absl::StatusOr<UniqueFd> OpenOrMakeFolder(const std::string& path) {
-  if (::mkdir(path.c_str(), kFolderMode) != 0 && errno != EEXIST) return StoreErrno(errno, "make folder", path);
+  if (::mkdir(path.c_str(), kFolderMode) != 0 && errno != EEXIST)
+    return StoreErrno(errno, "make folder", path);
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd.valid()) return StoreErrno(errno, "open folder", path);
   return fd;
@@ -40,7 +41,8 @@ absl::Status ObjectFolders::MakeParents(absl::string_view key) const {
   for (size_t slash = key.find('/'); slash != absl::string_view::npos; slash = key.find('/', slash + 1)) {
     const std::string folder(key.substr(0, slash));
     if (::mkdirat(fd_.get(), folder.c_str(), kFolderMode) == 0 || errno == EEXIST) continue;
-    // Above it, a Delete() has removed a folder or a file is in the way: the caller finds out when it uses the name.
+    // Above it, a Delete() has removed a folder or a file is in the way: the caller finds out when it uses
+    // the name.
     if (errno == ENOENT || errno == ENOTDIR) return absl::OkStatus();
     return StoreErrno(errno, "make folder", PathOf(folder));
   }

@@ -9,8 +9,8 @@
 
 namespace cairn {
 
-// The folder `objects/` of a local store and the folders that keys make below it. Thread-safe, also against other
-// processes. Keys are checked already.
+// The folder `objects/` of a local store and the folders that keys make below it. Thread-safe, also against
+// other processes. Keys are checked already.
 class ObjectFolders {
  public:
   // Makes the folder if it is missing.
@@ -24,8 +24,8 @@ class ObjectFolders {
   // Makes the folders above `key`. A Delete() may remove them again at any time, until a file lies in them.
   absl::Status MakeParents(absl::string_view key) const;
 
-  // fsync of every folder from the one that holds `key` up to objects/. All of them, and not only those that this
-  // process made: whoever made the others may not have come to its fsync yet.
+  // fsync of every folder from the one that holds `key` up to objects/. All of them, and not only those that
+  // this process made: whoever made the others may not have come to its fsync yet.
   absl::Status SyncParents(absl::string_view key) const;
 
   // Removes the folders above `key` that are empty.

@@ -15,10 +15,13 @@ constexpr size_t kMaxSegmentBytes = 255;  // What file systems take.
 // Hostile keys reach logs and terminals.
 std::string Quoted(absl::string_view key) {
   constexpr size_t kShown = 80;
-  return absl::StrCat("object key \"", absl::CHexEscape(key.substr(0, kShown)), key.size() > kShown ? "...\"" : "\"");
+  return absl::StrCat("object key \"", absl::CHexEscape(key.substr(0, kShown)),
+                      key.size() > kShown ? "...\"" : "\"");
 }
 
-bool IsKeyCharacter(char c) { return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-'; }
+bool IsKeyCharacter(char c) {
+  return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' || c == '-';
+}
 
 }  // namespace
 
@@ -30,18 +33,21 @@ absl::Status CheckObjectKey(absl::string_view key) {
   }
   for (const absl::string_view segment : absl::StrSplit(key, '/')) {
     if (segment.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat(Quoted(key), ": expected segments joined with one '/', found an empty one"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(Quoted(key), ": expected segments joined with one '/', found an empty one"));
     }
     if (segment == "." || segment == "..") {
-      return absl::InvalidArgumentError(absl::StrCat(Quoted(key), ": segment \"", segment, "\" is not allowed"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(Quoted(key), ": segment \"", segment, "\" is not allowed"));
     }
     if (segment.size() > kMaxSegmentBytes) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(Quoted(key), ": segment of ", segment.size(), " bytes, expected at most ", kMaxSegmentBytes));
+      return absl::InvalidArgumentError(absl::StrCat(Quoted(key), ": segment of ", segment.size(),
+                                                     " bytes, expected at most ", kMaxSegmentBytes));
     }
     for (const char c : segment) {
       if (!IsKeyCharacter(c)) {
-        return absl::InvalidArgumentError(absl::StrCat(Quoted(key), ": expected only [A-Za-z0-9._-] and '/', found \"",
+        return absl::InvalidArgumentError(absl::StrCat(Quoted(key),
+                                                       ": expected only [A-Za-z0-9._-] and '/', found \"",
                                                        absl::CHexEscape(absl::string_view(&c, 1)), "\""));
       }
     }

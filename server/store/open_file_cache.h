@@ -19,8 +19,9 @@ struct OpenFile {
   uint64_t size = 0;  // When it was opened.
 };
 
-// The files that were read last, by key, so that a checkpoint read in many ranges is not opened as many times.
-// Thread-safe. Files are closed outside the lock, since closing the last link of a large file takes time.
+// The files that were read last, by key, so that a checkpoint read in many ranges is not opened as many
+// times. Thread-safe. Files are closed outside the lock, since closing the last link of a large file takes
+// time.
 class OpenFileCache {
  public:
   explicit OpenFileCache(size_t capacity) : capacity_(capacity) {}
@@ -31,9 +32,10 @@ class OpenFileCache {
   };
   Found Find(absl::string_view key) ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Keeps `file`, unless something was erased since the Find() that gave `epoch`: then the file may be one whose
-  // object is deleted, which must not come back.
-  void Insert(absl::string_view key, std::shared_ptr<const OpenFile> file, uint64_t epoch) ABSL_LOCKS_EXCLUDED(mu_);
+  // Keeps `file`, unless something was erased since the Find() that gave `epoch`: then the file may be one
+  // whose object is deleted, which must not come back.
+  void Insert(absl::string_view key, std::shared_ptr<const OpenFile> file, uint64_t epoch)
+      ABSL_LOCKS_EXCLUDED(mu_);
 
   // Forgets the file of an object. To be called after its name is gone.
   void Erase(absl::string_view key) ABSL_LOCKS_EXCLUDED(mu_);

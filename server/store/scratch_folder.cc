@@ -21,7 +21,8 @@ constexpr char kLockName[] = "lock";
 
 absl::StatusOr<uint64_t> RandomNumber() {
   uint64_t number;
-  if (::getrandom(&number, sizeof(number), 0) != sizeof(number)) return StoreErrno(errno, "read", "random numbers");
+  if (::getrandom(&number, sizeof(number), 0) != sizeof(number))
+    return StoreErrno(errno, "read", "random numbers");
   return number;
 }
 
@@ -29,8 +30,8 @@ UniqueFd OpenFolderAt(int parent, const std::string& name) {
   return UniqueFd(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 }
 
-// Removes the files of a folder whose lock the caller holds. The lock goes last, so that what a crash leaves is a
-// dead folder again.
+// Removes the files of a folder whose lock the caller holds. The lock goes last, so that what a crash leaves
+// is a dead folder again.
 absl::StatusOr<uint64_t> RemoveFiles(int folder, const std::string& path) {
   UniqueFd listed(::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!listed.valid()) return StoreErrno(errno, "open folder", path);
@@ -65,8 +66,8 @@ std::string ScratchFolder::NextName() const { return absl::StrCat(next_.fetch_ad
 std::string ScratchFolder::PathOf(absl::string_view name) const { return absl::StrCat(path_, "/", name); }
 
 absl::StatusOr<std::unique_ptr<ScratchFolder>> ScratchFolder::Make(const std::string& parent) {
-  // Between mkdir() and flock() the folder looks dead, and another process may remove it or hold its lock for the
-  // purpose. Then a new name is taken.
+  // Between mkdir() and flock() the folder looks dead, and another process may remove it or hold its lock for
+  // the purpose. Then a new name is taken.
   constexpr int kAttempts = 20;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     CAIRN_ASSIGN_OR_RETURN(const uint64_t number, RandomNumber());
@@ -95,8 +96,8 @@ absl::StatusOr<std::unique_ptr<ScratchFolder>> ScratchFolder::Make(const std::st
     if (info.st_nlink == 0) continue;
     return std::unique_ptr<ScratchFolder>(new ScratchFolder(path, std::move(folder), std::move(lock)));
   }
-  return absl::UnavailableError(
-      absl::StrCat("make a folder in ", parent, ": other processes removed it ", kAttempts, " times; try again"));
+  return absl::UnavailableError(absl::StrCat("make a folder in ", parent, ": other processes removed it ",
+                                             kAttempts, " times; try again"));
 }
 
 absl::StatusOr<uint64_t> RemoveDeadScratchFolders(const std::string& parent) {
@@ -121,8 +122,8 @@ absl::StatusOr<uint64_t> RemoveDeadScratchFolders(const std::string& parent) {
     } else if (errno != ENOENT) {
       return StoreErrno(errno, "open", absl::StrCat(path, "/", kLockName));
     }
-    // Without a lock file it is just being made, or its maker died on the way; it goes only if it is empty, and a
-    // living maker then takes another name.
+    // Without a lock file it is just being made, or its maker died on the way; it goes only if it is empty,
+    // and a living maker then takes another name.
     ::unlinkat(folder.get(), entry.name.c_str(), AT_REMOVEDIR);
   }
   return bytes;

@@ -11,8 +11,8 @@
 
 namespace cairn {
 
-// A folder `tmp/<random>/` for the unsealed files of one open store. It holds a locked file `lock` for as long as it
-// lives: a folder whose lock is free belongs to a dead process. Thread-safe.
+// A folder `tmp/<random>/` for the unsealed files of one open store. It holds a locked file `lock` for as
+// long as it lives: a folder whose lock is free belongs to a dead process. Thread-safe.
 class ScratchFolder {
  public:
   // Makes a folder below `parent`, which must exist.

@@ -18,7 +18,8 @@ std::string Advice(int error) {
     case EDQUOT:
       return "free space or raise the disk quota of this user";
     case EFBIG:
-      return "raise the file size limit of the process (ulimit -f) or use a file system that takes larger files";
+      return "raise the file size limit of the process (ulimit -f) or use a file system that takes larger "
+             "files";
     case EMFILE:
     case ENFILE:
       return "raise the limit of open files (ulimit -n)";
@@ -39,7 +40,8 @@ std::string Advice(int error) {
 absl::Status StoreErrno(int error, absl::string_view what, absl::string_view path) {
   const absl::Status status = ErrnoStatus(error, what, path);
   if (error == ENOENT) {
-    return absl::InternalError(absl::StrCat(status.message(), "; a folder of the store was removed or unmounted"));
+    return absl::InternalError(
+        absl::StrCat(status.message(), "; a folder of the store was removed or unmounted"));
   }
   const std::string advice = Advice(error);
   if (advice.empty()) return status;

@@ -9,10 +9,11 @@
 
 namespace cairn::testing {
 
-// What every ObjectStore must do, whatever lies behind it. A test binary lists object_store_contract.cc among its
-// sources and instantiates the suite:
+// What every ObjectStore must do, whatever lies behind it. A test binary lists object_store_contract.cc among
+// its sources and instantiates the suite:
 //
-//   INSTANTIATE_TEST_SUITE_P(Memory, ObjectStoreContract, ::testing::Values(ObjectStoreContractParam{...}), ContractName);
+//   INSTANTIATE_TEST_SUITE_P(Memory, ObjectStoreContract, ::testing::Values(ObjectStoreContractParam{...}),
+//   ContractName);
 struct ObjectStoreContractParam {
   std::string name;
   // An empty store. Shared, so that the pointer may also own what the store lives in (a folder, a server).

@@ -26,12 +26,13 @@ std::shared_ptr<ObjectStore> MakeLocalStore(bool durable) {
 
 INSTANTIATE_TEST_SUITE_P(
     Stores, ObjectStoreContract,
-    ::testing::Values(ObjectStoreContractParam{"Memory", [] { return std::shared_ptr(NewMemoryObjectStore()); }},
-                      ObjectStoreContractParam{"Local", [] { return MakeLocalStore(/*durable=*/true); }},
-                      ObjectStoreContractParam{"LocalWithoutSync", [] { return MakeLocalStore(/*durable=*/false); }},
-                      // The decorator of the fault tests must change nothing while it is idle.
-                      ObjectStoreContractParam{
-                          "Faulty", [] { return std::make_shared<FaultyObjectStore>(NewMemoryObjectStore()); }}),
+    ::testing::Values(
+        ObjectStoreContractParam{"Memory", [] { return std::shared_ptr(NewMemoryObjectStore()); }},
+        ObjectStoreContractParam{"Local", [] { return MakeLocalStore(/*durable=*/true); }},
+        ObjectStoreContractParam{"LocalWithoutSync", [] { return MakeLocalStore(/*durable=*/false); }},
+        // The decorator of the fault tests must change nothing while it is idle.
+        ObjectStoreContractParam{"Faulty",
+                                 [] { return std::make_shared<FaultyObjectStore>(NewMemoryObjectStore()); }}),
     ContractName);
 
 }  // namespace

@@ -83,7 +83,8 @@ FaultyObjectStore::~FaultyObjectStore() = default;
 void FaultyObjectStore::Arm(ObjectStoreFault fault) { counter_->Arm(std::move(fault)); }
 int64_t FaultyObjectStore::calls() const { return counter_->calls(); }
 
-absl::StatusOr<std::unique_ptr<ObjectWriter>> FaultyObjectStore::Create(absl::string_view key, uint64_t size_hint) {
+absl::StatusOr<std::unique_ptr<ObjectWriter>> FaultyObjectStore::Create(absl::string_view key,
+                                                                        uint64_t size_hint) {
   CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<ObjectWriter> writer,
                          counter_->Call([&] { return store_->Create(key, size_hint); }));
   return std::make_unique<Writer>(std::move(writer), counter_);

@@ -10,13 +10,14 @@ namespace cairn::testing {
 
 // One call that goes wrong.
 struct ObjectStoreFault {
-  int64_t call = 0;       // Which one, counted from 1 since the fault was armed; 0 is none.
-  absl::Status status;    // What the caller gets; not OK.
+  int64_t call = 0;         // Which one, counted from 1 since the fault was armed; 0 is none.
+  absl::Status status;      // What the caller gets; not OK.
   bool after_work = false;  // The work is done nevertheless: a reply that was lost.
 };
 
-// Passes every call on to `store` and counts it: those of ObjectStore but Describe(), and Append() and Seal() of its
-// writers. One call fails on demand. A writer that has failed is dead, as the contract says. Thread-safe.
+// Passes every call on to `store` and counts it: those of ObjectStore but Describe(), and Append() and Seal()
+// of its writers. One call fails on demand. A writer that has failed is dead, as the contract says.
+// Thread-safe.
 class FaultyObjectStore final : public ObjectStore {
  public:
   // Shared, so that a test can look at the store underneath after the fault.
@@ -25,7 +26,8 @@ class FaultyObjectStore final : public ObjectStore {
 
   // Replaces the fault and counts from the beginning.
   void Arm(ObjectStoreFault fault);
-  // Calls since the fault was armed. A test that fails each call in turn counts them in a run without a fault first.
+  // Calls since the fault was armed. A test that fails each call in turn counts them in a run without a fault
+  // first.
   int64_t calls() const;
 
   absl::StatusOr<std::unique_ptr<ObjectWriter>> Create(absl::string_view key, uint64_t size_hint) override;

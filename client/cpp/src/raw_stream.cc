@@ -16,8 +16,8 @@ constexpr absl::Duration kLookEvery = absl::Milliseconds(100);
 // Reads and writes are started from the owner's thread too, so a hold for each direction keeps the call from ending
 // while one may still be started: it is given back where `read_ended_` or `write_ended_` becomes true.
 RawStream::RawStream(RawStub* stub, const std::string& method, std::unique_ptr<grpc::ClientContext> context,
-                     uint64_t max_read_ahead, std::optional<Cancellation> cancellation)
-    : context_(std::move(context)), max_read_ahead_(max_read_ahead), cancellation_(std::move(cancellation)) {
+                     uint64_t max_read_ahead, CancelCheck cancelled)
+    : context_(std::move(context)), max_read_ahead_(max_read_ahead), cancelled_(std::move(cancelled)) {
   stub->PrepareBidiStreamingCall(context_.get(), method, {}, this);
   AddMultipleHolds(2);
   StartRead(&incoming_);
@@ -151,12 +151,12 @@ uint64_t RawStream::queued_bytes() const {
 
 void RawStream::Await(const absl::Condition& condition) {
   absl::MutexLock lock(&mu_);
-  if (!cancellation_.has_value()) {
+  if (cancelled_ == nullptr) {
     mu_.Await(condition);
     return;
   }
   while (!mu_.AwaitWithTimeout(condition, kLookEvery)) {
-    if (cancellation_->cancelled()) context_->TryCancel();
+    if (cancelled_()) context_->TryCancel();
   }
 }
 

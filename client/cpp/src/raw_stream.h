@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,12 +10,14 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
-#include "common/base/cancellation.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/generic/generic_stub.h"
 #include "grpcpp/support/byte_buffer.h"
 
 namespace cairn::client {
+
+// Looked at several times a second while a call waits; true ends it. May be null.
+using CancelCheck = std::function<bool()>;
 
 using RawStub = grpc::TemplatedGenericStub<grpc::ByteBuffer, grpc::ByteBuffer>;
 
@@ -24,7 +27,7 @@ class RawStream final : private grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::
  public:
   // Starts the call. `max_read_ahead`: bytes of received messages that wait to be taken; one message may exceed it.
   RawStream(RawStub* stub, const std::string& method, std::unique_ptr<grpc::ClientContext> context,
-            uint64_t max_read_ahead, std::optional<Cancellation> cancellation);
+            uint64_t max_read_ahead, CancelCheck cancelled);
   // Cancels the call if it still runs, and waits for its end.
   ~RawStream() override;
 
@@ -59,7 +62,7 @@ class RawStream final : private grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::
 
   const std::unique_ptr<grpc::ClientContext> context_;
   const uint64_t max_read_ahead_;
-  const std::optional<Cancellation> cancellation_;
+  const CancelCheck cancelled_;
 
   mutable absl::Mutex mu_;
   std::deque<grpc::ByteBuffer> inbox_ ABSL_GUARDED_BY(mu_);

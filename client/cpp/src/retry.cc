@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/annotate.h"
 #include "common/base/error_info.h"
 
 namespace cairn::client {
@@ -12,6 +13,11 @@ namespace {
 constexpr absl::Duration kNap = absl::Milliseconds(100);
 
 }  // namespace
+
+absl::Status Named(const absl::Status& status, absl::string_view what) {
+  if (what.empty() || absl::IsUnavailable(status) || absl::IsCancelled(status)) return status;
+  return Annotate(status, what);
+}
 
 Retry::Retry(const Options& options, std::string target, std::function<bool()> cancelled)
     : options_(options),

@@ -7,6 +7,7 @@
 #include "absl/random/random.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "cairn/options.h"
 
@@ -17,6 +18,10 @@ template <typename T>
 const absl::Status& StatusOf(const absl::StatusOr<T>& result) {
   return result.status();
 }
+
+// `status` with the ref, session or name it is about. Where nobody was reached, or the caller gave up, it does not
+// matter.
+absl::Status Named(const absl::Status& status, absl::string_view what);
 
 // Decides how often something is tried again, and pauses in between. UNAVAILABLE means "try again", and nothing else
 // does. One thread at a time.

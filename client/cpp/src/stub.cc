@@ -44,9 +44,9 @@ absl::StatusOr<Response> Stub::Unary(void (AsyncStub::*method)(grpc::ClientConte
     status = std::move(result);
     done.Notify();
   });
-  if (limits.cancellation.has_value()) {
+  if (limits.cancelled != nullptr) {
     while (!done.WaitForNotificationWithTimeout(kLookEvery)) {
-      if (limits.cancellation->cancelled()) context->TryCancel();
+      if (limits.cancelled()) context->TryCancel();
     }
   }
   done.WaitForNotification();
@@ -81,34 +81,34 @@ absl::StatusOr<v1::Checkpoint> Stub::SetTag(const v1::SetTagRequest& request, co
   return Unary<v1::SetTagRequest, v1::Checkpoint>(&AsyncStub::SetTag, request, limits);
 }
 
-std::unique_ptr<RawStream> Stub::PutTensor(uint64_t max_read_ahead, std::optional<Cancellation> cancellation) {
+std::unique_ptr<RawStream> Stub::PutTensor(uint64_t max_read_ahead, CancelCheck cancelled) {
   return std::make_unique<RawStream>(&raw_stub_, absl::StrCat(kService, "PutTensor"), NewContext(), max_read_ahead,
-                                     std::move(cancellation));
+                                     std::move(cancelled));
 }
 
 // A server stream is, on the wire, a two-way stream whose client says one thing.
 std::unique_ptr<RawStream> Stub::ServerStream(const std::string& method, const google::protobuf::MessageLite& request,
-                                              uint64_t max_read_ahead, std::optional<Cancellation> cancellation) {
+                                              uint64_t max_read_ahead, CancelCheck cancelled) {
   auto stream = std::make_unique<RawStream>(&raw_stub_, absl::StrCat(kService, method), NewContext(), max_read_ahead,
-                                            std::move(cancellation));
+                                            std::move(cancelled));
   stream->Write(wire::MakeFrame(request, {}));
   stream->WritesDone();
   return stream;
 }
 
 std::unique_ptr<RawStream> Stub::GetTensor(const v1::GetTensorRequest& request, uint64_t max_read_ahead,
-                                           std::optional<Cancellation> cancellation) {
-  return ServerStream("GetTensor", request, max_read_ahead, std::move(cancellation));
+                                           CancelCheck cancelled) {
+  return ServerStream("GetTensor", request, max_read_ahead, std::move(cancelled));
 }
 
 std::unique_ptr<RawStream> Stub::VerifyCheckpoint(const v1::VerifyCheckpointRequest& request,
-                                                  std::optional<Cancellation> cancellation) {
-  return ServerStream("VerifyCheckpoint", request, kProgressReadAhead, std::move(cancellation));
+                                                  CancelCheck cancelled) {
+  return ServerStream("VerifyCheckpoint", request, kProgressReadAhead, std::move(cancelled));
 }
 
 std::unique_ptr<RawStream> Stub::CollectGarbage(const v1::CollectGarbageRequest& request,
-                                                std::optional<Cancellation> cancellation) {
-  return ServerStream("CollectGarbage", request, kProgressReadAhead, std::move(cancellation));
+                                                CancelCheck cancelled) {
+  return ServerStream("CollectGarbage", request, kProgressReadAhead, std::move(cancelled));
 }
 
 }  // namespace cairn::client

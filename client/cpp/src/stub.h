@@ -12,7 +12,6 @@
 #include "cairn/options.h"
 #include "cairn/v1/checkpoint_service.grpc.pb.h"
 #include "client/cpp/src/raw_stream.h"
-#include "common/base/cancellation.h"
 #include "grpcpp/channel.h"
 
 namespace cairn::client {
@@ -20,7 +19,7 @@ namespace cairn::client {
 // What one attempt of a call is given.
 struct CallLimits {
   absl::Duration timeout = absl::InfiniteDuration();
-  std::optional<Cancellation> cancellation;
+  CancelCheck cancelled;
 };
 
 // One RPC per function, one attempt, no policy. Thread-safe; calls block. `limits.timeout` ends a call with
@@ -50,13 +49,13 @@ class Stub {
 
   // The streams carry raw messages: proto/wire/frame.h for the first two, whole messages for the others, whose one
   // request is sent here.
-  std::unique_ptr<RawStream> PutTensor(uint64_t max_read_ahead, std::optional<Cancellation> cancellation);
+  std::unique_ptr<RawStream> PutTensor(uint64_t max_read_ahead, CancelCheck cancelled);
   std::unique_ptr<RawStream> GetTensor(const v1::GetTensorRequest& request, uint64_t max_read_ahead,
-                                       std::optional<Cancellation> cancellation);
+                                       CancelCheck cancelled);
   std::unique_ptr<RawStream> VerifyCheckpoint(const v1::VerifyCheckpointRequest& request,
-                                              std::optional<Cancellation> cancellation);
+                                              CancelCheck cancelled);
   std::unique_ptr<RawStream> CollectGarbage(const v1::CollectGarbageRequest& request,
-                                            std::optional<Cancellation> cancellation);
+                                            CancelCheck cancelled);
 
  private:
   // The generated class shares its name with the function that returns it.
@@ -64,7 +63,7 @@ class Stub {
 
   std::unique_ptr<grpc::ClientContext> NewContext() const;
   std::unique_ptr<RawStream> ServerStream(const std::string& method, const google::protobuf::MessageLite& request,
-                                          uint64_t max_read_ahead, std::optional<Cancellation> cancellation);
+                                          uint64_t max_read_ahead, CancelCheck cancelled);
   template <typename Request, typename Response>
   absl::StatusOr<Response> Unary(void (AsyncStub::*method)(grpc::ClientContext*, const Request*, Response*,
                                                            std::function<void(grpc::Status)>),

@@ -11,18 +11,13 @@
 #include "common/base/annotate.h"
 #include "common/base/status_macros.h"
 #include "common/base/utf8.h"
-#include "msgpack.hpp"
+#include "common/format/easylm/msgpack_emit.h"
 
 namespace cairn {
 namespace {
 
 constexpr size_t kBufferBytes = 256u << 10;  // Small tensors share one write.
 constexpr size_t kNamesInMessage = 5;
-
-struct StringStream {
-  void write(const char* bytes, size_t size) { text.append(bytes, size); }
-  std::string text;
-};
 
 // Containers are what the keys mean: EasyLM flattens lists and tuples to "0", "1", ..., and empty ones, dicts too,
 // to nothing.
@@ -54,18 +49,14 @@ KeyPath StateDictKey(const KeyPath& path) {
 
 // The front of an object: array(2), the key, the header of the bin.
 std::string ObjectHeader(const KeyPath& path, uint64_t bin_bytes) {
-  StringStream stream;
-  msgpack::packer<StringStream> packer(stream);
+  std::string header;
+  MsgpackEmitter emit(&header);
   const KeyPath key = StateDictKey(path);
-  packer.pack_array(2);
-  packer.pack_array(static_cast<uint32_t>(key.segments().size()));
-  for (const KeyPath::Segment& segment : key.segments()) {
-    const std::string& text = std::get<std::string>(segment);
-    packer.pack_str(static_cast<uint32_t>(text.size()));
-    packer.pack_str_body(text.data(), static_cast<uint32_t>(text.size()));
-  }
-  packer.pack_bin(static_cast<uint32_t>(bin_bytes));
-  return std::move(stream.text);
+  emit.ArrayHeader(2);
+  emit.ArrayHeader(key.segments().size());
+  for (const KeyPath::Segment& segment : key.segments()) emit.Str(std::get<std::string>(segment));
+  emit.BinHeader(bin_bytes);
+  return header;
 }
 
 std::string Shown(const Entry& entry) { return absl::StrCat("entry \"", entry.path.ToString(), "\""); }
@@ -295,10 +286,6 @@ absl::StatusOr<std::unique_ptr<CheckpointWriter>> CreateEasyLmWriter(std::shared
   if (options.variant == "trainstate_params") {
     return absl::InvalidArgumentError(
         absl::StrCat(sink->name(), ": trainstate_params:: picks parameters out of a file that is read; write params::"));
-  }
-  if (options.max_shard_bytes != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(sink->name(), ": EasyLM's streaming format is one file; write it without a shard size"));
   }
   return std::make_unique<EasyLmWriter>(std::move(sink), options.drop_unsupported, easylm_options);
 }

@@ -9,39 +9,27 @@
 #include "common/base/status_macros.h"
 #include "common/base/utf8.h"
 #include "common/format/easylm/flax_codes.h"
+#include "common/format/easylm/msgpack_emit.h"
 #include "common/tensor/shape.h"
-#include "msgpack.hpp"
 
 namespace cairn {
 namespace {
 
-constexpr uint32_t kMaxValueDepth = 64;
+constexpr uint32_t kMaxValueDepth = 64;  // What ReadLimits lets through.
 
-// What msgpack::packer writes to.
-struct StringStream {
-  void write(const char* bytes, size_t size) { text.append(bytes, size); }
-  std::string text;
-};
-using Packer = msgpack::packer<StringStream>;
-
-void PackText(Packer& packer, absl::string_view text) {
-  packer.pack_str(static_cast<uint32_t>(text.size()));
-  packer.pack_str_body(text.data(), static_cast<uint32_t>(text.size()));
-}
-
-// The ext header and all of its body up to the payload. `payload_bytes` < 2^32 less the body's own headers.
+// The ext header and all of its body up to the payload.
 std::string ArrayHeader(Dtype dtype, absl::Span<const int64_t> shape, uint64_t payload_bytes) {
-  StringStream body;
-  Packer packer(body);
-  packer.pack_array(3);
-  packer.pack_array(static_cast<uint32_t>(shape.size()));
-  for (int64_t extent : shape) packer.pack_int64(extent);
-  PackText(packer, DtypeName(dtype));
-  packer.pack_bin(static_cast<uint32_t>(payload_bytes));
+  std::string body;
+  MsgpackEmitter emit_body(&body);
+  emit_body.ArrayHeader(3);
+  emit_body.ArrayHeader(shape.size());
+  for (int64_t extent : shape) emit_body.Int(extent);
+  emit_body.Str(DtypeName(dtype));
+  emit_body.BinHeader(payload_bytes);
 
-  StringStream header;
-  Packer(header).pack_ext(body.text.size() + payload_bytes, kFlaxArrayExt);
-  return header.text + body.text;
+  std::string header;
+  MsgpackEmitter(&header).ExtHeader(kFlaxArrayExt, body.size() + payload_bytes);
+  return header + body;
 }
 
 FlaxArrayLayout LayOutChunked(Dtype dtype, absl::Span<const int64_t> shape, uint64_t byte_size,
@@ -50,32 +38,32 @@ FlaxArrayLayout LayOutChunked(Dtype dtype, absl::Span<const int64_t> shape, uint
   const uint64_t chunk_bytes = std::max<uint64_t>(1, max_chunk_bytes / item_bytes) * item_bytes;
   const uint64_t chunks = CeilDiv(byte_size, chunk_bytes);
 
-  StringStream stream;
-  Packer packer(stream);
-  packer.pack_map(3);
-  PackText(packer, kFlaxChunkedMark);
-  packer.pack_true();
-  PackText(packer, kFlaxChunkedShape);
-  packer.pack_map(static_cast<uint32_t>(shape.size()));
+  std::string header;
+  MsgpackEmitter emit(&header);
+  emit.MapHeader(3);
+  emit.Str(kFlaxChunkedMark);
+  emit.Bool(true);
+  emit.Str(kFlaxChunkedShape);
+  emit.MapHeader(shape.size());
   for (size_t i = 0; i < shape.size(); ++i) {
-    PackText(packer, absl::StrCat(i));
-    packer.pack_int64(shape[i]);
+    emit.Str(absl::StrCat(i));
+    emit.Int(shape[i]);
   }
-  PackText(packer, kFlaxChunkedChunks);
-  packer.pack_map(static_cast<uint32_t>(chunks));
+  emit.Str(kFlaxChunkedChunks);
+  emit.MapHeader(chunks);
 
   FlaxArrayLayout layout;
   for (uint64_t i = 0; i < chunks; ++i) {
     const uint64_t payload_bytes = std::min(chunk_bytes, byte_size - i * chunk_bytes);
     const auto items = static_cast<int64_t>(payload_bytes / item_bytes);
-    PackText(packer, absl::StrCat(i));
-    layout.parts.push_back({std::move(stream.text) + ArrayHeader(dtype, {items}, payload_bytes), payload_bytes});
-    stream.text.clear();
+    emit.Str(absl::StrCat(i));
+    layout.parts.push_back({header + ArrayHeader(dtype, {items}, payload_bytes), payload_bytes});
+    header.clear();
   }
   return layout;
 }
 
-absl::Status PackBigInt(const std::string& digits, Packer& packer) {
+absl::Status PackBigInt(const std::string& digits, MsgpackEmitter& emit) {
   // Below int64 it would be a kInt, so only the unsigned range remains.
   uint64_t number;
   if (!absl::SimpleAtoi(digits, &number)) {
@@ -83,14 +71,14 @@ absl::Status PackBigInt(const std::string& digits, Packer& packer) {
         absl::StrCat("the integer ", digits.substr(0, 40), digits.size() > 40 ? "..." : "",
                      " has more than 64 bits, which msgpack cannot hold; store it as a str"));
   }
-  packer.pack_uint64(number);
+  emit.Uint(number);
   return absl::OkStatus();
 }
 
-absl::Status PackValue(const Value& value, uint32_t depth, Packer& packer);
+absl::Status PackValue(const Value& value, uint32_t depth, MsgpackEmitter& emit);
 
-absl::Status PackDict(const Value& dict, uint32_t depth, Packer& packer) {
-  packer.pack_map(static_cast<uint32_t>(dict.pairs.size()));
+absl::Status PackDict(const Value& dict, uint32_t depth, MsgpackEmitter& emit) {
+  emit.MapHeader(dict.pairs.size());
   for (const auto& [key, item] : dict.pairs) {
     switch (key.kind) {
       case Value::Kind::kComplex:
@@ -108,14 +96,15 @@ absl::Status PackDict(const Value& dict, uint32_t depth, Packer& packer) {
       default:
         break;
     }
-    CAIRN_RETURN_IF_ERROR(PackValue(key, depth + 1, packer));
-    CAIRN_RETURN_IF_ERROR(PackValue(item, depth + 1, packer));
+    CAIRN_RETURN_IF_ERROR(PackValue(key, depth + 1, emit));
+    CAIRN_RETURN_IF_ERROR(PackValue(item, depth + 1, emit));
   }
   return absl::OkStatus();
 }
 
-absl::Status PackValue(const Value& value, uint32_t depth, Packer& packer) {
-  if (depth > kMaxValueDepth) {
+absl::Status PackValue(const Value& value, uint32_t depth, MsgpackEmitter& emit) {
+  const bool is_container = value.kind == Value::Kind::kList || value.kind == Value::Kind::kDict;
+  if (is_container && depth >= kMaxValueDepth) {
     return absl::InvalidArgumentError(absl::StrCat("a value of more than ", kMaxValueDepth, " levels"));
   }
   constexpr uint64_t kMaxLength = 0xffffffff;
@@ -124,43 +113,43 @@ absl::Status PackValue(const Value& value, uint32_t depth, Packer& packer) {
   }
   switch (value.kind) {
     case Value::Kind::kNone:
-      packer.pack_nil();
+      emit.Nil();
       return absl::OkStatus();
     case Value::Kind::kBool:
-      value.boolean ? packer.pack_true() : packer.pack_false();
+      emit.Bool(value.boolean);
       return absl::OkStatus();
     case Value::Kind::kInt:
-      packer.pack_int64(value.integer);
+      emit.Int(value.integer);
       return absl::OkStatus();
     case Value::Kind::kBigInt:
-      return PackBigInt(value.text, packer);
+      return PackBigInt(value.text, emit);
     case Value::Kind::kFloat:
-      packer.pack_double(value.number.real());
+      emit.Float(value.number.real());
       return absl::OkStatus();
     case Value::Kind::kComplex: {
-      StringStream body;
-      Packer(body).pack_array(2).pack_double(value.number.real()).pack_double(value.number.imag());
-      packer.pack_ext(body.text.size(), kFlaxComplexExt);
-      packer.pack_ext_body(body.text.data(), static_cast<uint32_t>(body.text.size()));
+      constexpr uint64_t kBodyBytes = 1 + 2 * 9;  // An array header and two floats.
+      emit.ExtHeader(kFlaxComplexExt, kBodyBytes);
+      emit.ArrayHeader(2);
+      emit.Float(value.number.real());
+      emit.Float(value.number.imag());
       return absl::OkStatus();
     }
     case Value::Kind::kString:
       if (!IsUtf8(value.text)) return absl::InvalidArgumentError("a str that is no UTF-8, which msgpack cannot hold");
-      PackText(packer, value.text);
+      emit.Str(value.text);
       return absl::OkStatus();
     case Value::Kind::kBytes:
-      packer.pack_bin(static_cast<uint32_t>(value.text.size()));
-      packer.pack_bin_body(value.text.data(), static_cast<uint32_t>(value.text.size()));
+      emit.Bin(value.text);
       return absl::OkStatus();
     case Value::Kind::kList:
-      packer.pack_array(static_cast<uint32_t>(value.items.size()));
-      for (const Value& item : value.items) CAIRN_RETURN_IF_ERROR(PackValue(item, depth + 1, packer));
+      emit.ArrayHeader(value.items.size());
+      for (const Value& item : value.items) CAIRN_RETURN_IF_ERROR(PackValue(item, depth + 1, emit));
       return absl::OkStatus();
     case Value::Kind::kTuple:
       return absl::InvalidArgumentError(
           "a tuple as a value, which Flax does not pack; make its items entries of their own, or a list");
     case Value::Kind::kDict:
-      return PackDict(value, depth, packer);
+      return PackDict(value, depth, emit);
   }
   return absl::InvalidArgumentError(absl::StrCat("a value of unknown kind ", static_cast<int>(value.kind)));
 }
@@ -187,10 +176,10 @@ absl::StatusOr<FlaxArrayLayout> LayOutFlaxArray(Dtype dtype, absl::Span<const in
 }
 
 absl::StatusOr<std::string> EncodeFlaxValue(const Value& value) {
-  StringStream stream;
-  Packer packer(stream);
-  CAIRN_RETURN_IF_ERROR(PackValue(value, 0, packer));
-  return std::move(stream.text);
+  std::string encoded;
+  MsgpackEmitter emit(&encoded);
+  CAIRN_RETURN_IF_ERROR(PackValue(value, 0, emit));
+  return encoded;
 }
 
 }  // namespace cairn

@@ -17,12 +17,15 @@ namespace cairn::client {
 
 // One writer's part of a save: BeginSave, the entries, FinishWriter. As PutStream: one thread at a time, but for
 // Cancel() and progress(). Destroying it unfinished leaves the session open: the same session key takes it up again.
+// Where that finds the writer finished or the session committed already, nothing is sent: every call succeeds, and
+// Finish() or Commit() gives what there is.
 //
 //   auto save = client.Save({.name = "team/run", .step = 400});
 //   save->Put(Entry::Tensor(path, Dtype::kFloat32, {2, 3}, 24), EntryBytes::Of(buffer));
 //   save->Commit();
 class SaveWriter {
  public:
+  // `stream` is null if nothing is left to be sent.
   SaveWriter(std::shared_ptr<Connection> connection, OpenedSave save, uint32_t writer,
              std::unique_ptr<PutStream> stream);
 
@@ -45,15 +48,15 @@ class SaveWriter {
   // Gives the whole session up.
   absl::Status Abort();
 
-  void Cancel() { stream_->Cancel(); }
-  PutProgress progress() const { return stream_->progress(); }
+  void Cancel();
+  PutProgress progress() const;
 
  private:
   std::shared_ptr<Connection> connection_;
   OpenedSave save_;
   uint32_t writer_;
   std::unique_ptr<PutStream> stream_;
-  bool finished_ = false;
+  bool stream_finished_ = false;
 };
 
 // Talks to a cairnd. Cheap to copy; copies share the connection. Thread-safe.

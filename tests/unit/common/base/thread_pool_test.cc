@@ -160,20 +160,33 @@ TEST(SerialQueue, MayBeDestroyedBeforeItsWorkRuns) {
   EXPECT_EQ(ran, 10);
 }
 
+// Takes its time to go, so that the next piece would overtake it.
+class SlowToGo {
+ public:
+  explicit SlowToGo(std::atomic<bool>* gone) : gone_(gone) {}
+  ~SlowToGo() {
+    for (int i = 0; i < 20; ++i) std::this_thread::yield();
+    *gone_ = true;
+  }
+
+ private:
+  std::atomic<bool>* const gone_;
+};
+
 TEST(SerialQueue, LetsGoOfWhatAPieceCapturedBeforeTheNextOne) {
   ThreadPool pool("test", 2);
-  SerialQueue queue(&pool);
-  auto captured = std::make_shared<int>(1);
-  const std::weak_ptr<int> watch = captured;
-  bool gone = false;
-  absl::Notification done;
-  queue.Schedule([held = std::move(captured)] {});
-  queue.Schedule([&] {
-    gone = watch.expired();
-    done.Notify();
-  });
-  done.WaitForNotification();
-  EXPECT_TRUE(gone);
+  for (int round = 0; round < 100; ++round) {
+    SerialQueue queue(&pool);
+    std::atomic<bool> gone{false}, gone_in_time{false};
+    absl::Notification done;
+    queue.Schedule([held = std::make_shared<SlowToGo>(&gone)] {});
+    queue.Schedule([&] {
+      gone_in_time = gone.load();
+      done.Notify();
+    });
+    done.WaitForNotification();
+    ASSERT_TRUE(gone_in_time) << round;
+  }
 }
 
 }  // namespace

@@ -115,7 +115,7 @@ TEST(MsgpackScan, ReadsLengthsOfEveryWidth) {
     const MsgpackToken token = Scanned(test.header + std::string(2 * test.length, '\0'));
     EXPECT_EQ(token.type, test.type);
     EXPECT_EQ(token.length, test.length);
-    if (test.type == Type::kExt) EXPECT_EQ(token.ext_type, 9);
+    EXPECT_EQ(token.ext_type, test.type == Type::kExt ? 9 : 0);
   }
 }
 

@@ -58,7 +58,7 @@ TEST_P(EasyLmGolden, HasTheTensorsThatNumpySees) {
 
 INSTANTIATE_TEST_SUITE_P(Files, EasyLmGolden,
                          ::testing::Values("streaming_params", "streaming_train_state", "dtypes", "numpy_scalars", "chunked"),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& test) { return test.param; });
 
 TEST(EasyLmReader, ReadsEveryDtypeOfNumpy) {
   CAIRN_ASSERT_OK_AND_ASSIGN(const auto reader, Open(GoldenBytes("dtypes")));

@@ -20,7 +20,7 @@ TEST_P(SafetensorsAttacked, IsRefusedForTheRightReason) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, SafetensorsAttacked, ::testing::ValuesIn(SafetensorsAttacks()),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& attack) { return attack.param.name; });
 
 }  // namespace
 }  // namespace cairn::testing

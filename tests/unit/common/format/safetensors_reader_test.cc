@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/format/safetensors/safetensors_index.h"
 #include "gmock/gmock.h"

@@ -1,7 +1,9 @@
 // CheckTiling of common/tensor/shape.h, against counting element by element.
 
 #include <algorithm>
+#include <limits>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -141,6 +143,11 @@ TEST(CheckTiling, NamesTheHole) {
   EXPECT_EQ(tiling.box.ToString(), "[2:4, 2:4]");
 }
 
+TEST(CheckTiling, NamesALargeHoleRatherThanASmallOneFromTheSameElement) {
+  EXPECT_EQ(CheckTiling({10, 100}, {{{1, 99}, {9, 1}}}).box.ToString(), "[0:10, 0:99]");
+  EXPECT_EQ(CheckTiling({100, 10}, {{{99, 1}, {1, 9}}}).box.ToString(), "[0:99, 0:10]");
+}
+
 TEST(CheckTiling, NamesTheOverlapAndBothBoxes) {
   const Tiling tiling = CheckTiling({4, 6}, {{{0, 0}, {2, 6}}, {{2, 0}, {2, 4}}, {{2, 3}, {2, 3}}});
   EXPECT_EQ(tiling.verdict, Verdict::kOverlap);
@@ -205,8 +212,7 @@ TEST(CheckTiling, FindsOneLostBoxInALargeGrid) {
 }
 
 // Tensors split in so many dimensions that counting corners is out of the question. The last kDeep dimensions have
-// two elements each and are split one after the other, so that the last piece has an inner end in all of them; each
-// piece stands for one column of `cover`.
+// two elements each and are split one after the other, so that the last piece has an inner end in all of them.
 class DeepTiling : public ::testing::Test {
  protected:
   static constexpr size_t kDeep = 23;

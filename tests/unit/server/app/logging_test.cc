@@ -87,6 +87,12 @@ TEST(Utf8, TellsWellFormedFromNot) {
     EXPECT_TRUE(IsPrintableUtf8(good)) << good;
     EXPECT_EQ(OneLine(good), good);
   }
+  for (const char* bad : {"\xc2\x9b", "\xe2\x80\xa8", "\xe2\x80\xa9", "\x7f", "\x1b", "\xe0\x80\x8a", "\xe0\x9f\xbf", "\xf0\x8f\xbf\xbf",
+                          "\xc1\xbf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\x80", "\xc2", "\xc2 "}) {
+    EXPECT_FALSE(IsPrintableUtf8(bad)) << OneLine(bad);
+    EXPECT_NE(OneLine(bad), bad);
+  }
+  EXPECT_EQ(OneLine("\xe2\x80\xa8"), "\\u2028");
   EXPECT_EQ(OneLine("a\xff" "b\xe2\x82"), "a\xef\xbf\xbd" "b\xef\xbf\xbd\xef\xbf\xbd");
   EXPECT_EQ(OneLine("\t\n\r\x01"), "\\t\\n\\r\\u0001");
 }

@@ -171,9 +171,9 @@ TEST(ParseOptions, SaysWhereWhatWasExpectedAndWhatWasFound) {
 TEST(ParseOptions, RefusesBadValues) {
   for (const char* arg :
        {"--memory-budget=1GB", "--memory-budget=-1", "--memory-budget=99999999999999999999", "--memory-budget=",
-        "--memory-budget=17179869184GiB", "--memory-budget=0x4000000", "--extent-bytes=5MiB", "--extent-bytes=1KiB",
+        "--memory-budget=17179869185GiB", "--memory-budget=0x4000000", "--extent-bytes=5MiB", "--extent-bytes=1KiB",
         "--io-threads=4.0", "--io-threads= 4", "--io-threads=+4", "--io-threads=1025", "--session-lease=25h",
-        "--session-lease=-10m", "--session-lease=inf", "--session-lease=10us", "--session-lease=1d", "--gc-interval=1s",
+        "--session-lease=-10m", "--session-lease=inf", "--session-lease=10us", "--session-lease=10.0005s", "--session-lease=1d", "--gc-interval=1s",
         "--drain-timeout=61m", "--durable-writes=maybe", "--unix-socket-mode=888", "--unix-socket-mode=1777",
         "--unix-socket-mode=-1", "--log-level=loud", "--log-format=xml", "--data-dir=", "--data-dir=a\nb",
         "--data-dir=\xff", "--listen=7710", "--listen=:7710", "--listen=host:", "--listen=host:65536",

@@ -7,8 +7,8 @@
 
 namespace cairn::testing {
 
-// A forked copy of the test, for what only another process can show: locks, death, other rights and limits. The test
-// must have no other threads at that moment.
+// A forked copy of the test, for what only another process can show: locks, death, other rights and limits.
+// The test must have no other threads at that moment.
 class ChildProcess {
  public:
   // Hands a status to the parent and then waits to be killed, with everything on the stack alive.

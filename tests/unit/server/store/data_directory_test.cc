@@ -75,10 +75,11 @@ TEST_F(DataDirectoryTest, RefusesASecondProcessAndNamesTheFirst) {
   CAIRN_ASSERT_OK(holder.Reported());
   char host[256] = {};
   ASSERT_EQ(::gethostname(host, sizeof(host) - 1), 0);
-  EXPECT_THAT(OpenDataDirectory(path()),
-              StatusIs(absl::StatusCode::kFailedPrecondition,
-                       AllOf(HasSubstr(absl::StrCat("another cairnd (pid ", holder.pid(), ", host ", host, ")")),
-                             HasSubstr(path()))));
+  EXPECT_THAT(
+      OpenDataDirectory(path()),
+      StatusIs(absl::StatusCode::kFailedPrecondition,
+               AllOf(HasSubstr(absl::StrCat("another cairnd (pid ", holder.pid(), ", host ", host, ")")),
+                     HasSubstr(path()))));
 }
 
 TEST_F(DataDirectoryTest, IsFreeOnceItsHolderIsKilled) {
@@ -100,18 +101,18 @@ TEST_F(DataDirectoryTest, SaysSoWhenTheHolderHasNoNameYet) {
 
 TEST_F(DataDirectoryTest, RefusesWhatANewerProgramWrote) {
   Write("VERSION", "cairn-data 7\n");
-  EXPECT_THAT(OpenDataDirectory(path()),
-              StatusIs(absl::StatusCode::kFailedPrecondition,
-                       AllOf(HasSubstr("version 7"), HasSubstr("up to 1"), HasSubstr("upgrade"), HasSubstr(path()))));
+  EXPECT_THAT(OpenDataDirectory(path()), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                                  AllOf(HasSubstr("version 7"), HasSubstr("up to 1"),
+                                                        HasSubstr("upgrade"), HasSubstr(path()))));
   EXPECT_EQ(Text("VERSION"), "cairn-data 7\n");
 }
 
 TEST_F(DataDirectoryTest, AVersionFileThatIsNoneIsDataLoss) {
   for (const std::string& text :
-       {std::string(), std::string("cairn-data 1"), std::string("cairn-data \n"), std::string("cairn-data 0\n"),
-        std::string("cairn-data -1\n"), std::string("cairn-data 01\n"), std::string("cairn-data 1\n\n"),
-        std::string("cairn-data 99999999999999999999\n"), std::string("\0\0\0\0", 4), std::string("postgres 15\n"),
-        std::string(1 << 20, 'x')}) {
+       {std::string(), std::string("cairn-data 1"), std::string("cairn-data \n"),
+        std::string("cairn-data 0\n"), std::string("cairn-data -1\n"), std::string("cairn-data 01\n"),
+        std::string("cairn-data 1\n\n"), std::string("cairn-data 99999999999999999999\n"),
+        std::string("\0\0\0\0", 4), std::string("postgres 15\n"), std::string(1 << 20, 'x')}) {
     Write("VERSION", text);
     EXPECT_THAT(OpenDataDirectory(path()),
                 StatusIs(absl::StatusCode::kDataLoss, AllOf(HasSubstr("/VERSION"), HasSubstr("restore"))))
@@ -122,8 +123,10 @@ TEST_F(DataDirectoryTest, AVersionFileThatIsNoneIsDataLoss) {
 
 TEST_F(DataDirectoryTest, RefusesAFileAndAMissingParent) {
   std::ofstream(folder_ / "file") << "x";
-  EXPECT_THAT(OpenDataDirectory(folder_ / "file"), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("a file")));
-  EXPECT_THAT(OpenDataDirectory(folder_ / "missing/data"), StatusIs(absl::StatusCode::kNotFound, HasSubstr("parent")));
+  EXPECT_THAT(OpenDataDirectory(folder_ / "file"),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("a file")));
+  EXPECT_THAT(OpenDataDirectory(folder_ / "missing/data"),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("parent")));
   EXPECT_THAT(OpenDataDirectory(""), StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
@@ -136,7 +139,8 @@ TEST_F(DataDirectoryTest, RefusesADirectoryThatMayNotBeWritten) {
     return OpenDataDirectory(path()).status();
   });
   fs::permissions(path(), static_cast<fs::perms>(0755));
-  EXPECT_THAT(status, StatusIs(absl::StatusCode::kPermissionDenied, AllOf(HasSubstr(path()), HasSubstr("allow user"))));
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kPermissionDenied,
+                               AllOf(HasSubstr(path()), HasSubstr("allow user"))));
 }
 
 }  // namespace

@@ -34,7 +34,8 @@ TEST_F(FaultyObjectStoreTest, CountsTheCallsOfTheStoreAndOfItsWriters) {
 TEST_F(FaultyObjectStoreTest, FailsExactlyTheCallThatWasAskedFor) {
   for (int64_t call = 1; call <= 3; ++call) {
     store_.Arm({call, absl::UnavailableError("fault")});
-    EXPECT_THAT(PutObject(store_, "a", "bytes"), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("fault"))) << call;
+    EXPECT_THAT(PutObject(store_, "a", "bytes"), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("fault")))
+        << call;
     EXPECT_EQ(store_.calls(), call);
     EXPECT_THAT(inner_->Size("a"), StatusIs(absl::StatusCode::kNotFound)) << call;
   }

@@ -42,13 +42,15 @@ class LocalObjectStore : public ::testing::Test {
   std::vector<std::string> ScratchFiles() const {
     std::vector<std::string> files;
     for (const auto& entry : fs::recursive_directory_iterator(root() + "/tmp")) {
-      if (entry.is_regular_file() && entry.path().filename() != "lock") files.push_back(entry.path().string());
+      if (entry.is_regular_file() && entry.path().filename() != "lock")
+        files.push_back(entry.path().string());
     }
     return files;
   }
 
   size_t ScratchFolders() const {
-    return static_cast<size_t>(std::distance(fs::directory_iterator(root() + "/tmp"), fs::directory_iterator()));
+    return static_cast<size_t>(
+        std::distance(fs::directory_iterator(root() + "/tmp"), fs::directory_iterator()));
   }
 
   static void WriteFile(const std::string& path, const std::string& bytes) {
@@ -84,7 +86,8 @@ TEST_F(LocalObjectStore, TwoStoresOfOneRootSeeEachOther) {
   CAIRN_ASSERT_OK(PutObject(*first, "a/b", "bytes"));
   EXPECT_THAT(PutObject(*second, "a/b", "other"), StatusIs(absl::StatusCode::kAlreadyExists));
   EXPECT_EQ(GetObject(*second, "a/b", 100).value(), "bytes");
-  // `second` has the file open; a deletion by `first` and a new object of the same key must not hide behind that.
+  // `second` has the file open; a deletion by `first` and a new object of the same key must not hide behind
+  // that.
   CAIRN_ASSERT_OK(first->Delete("a/b"));
   std::string bytes(1, '?');
   EXPECT_THAT(second->Read("a/b", 0, absl::MakeSpan(bytes)), StatusIs(absl::StatusCode::kNotFound));
@@ -182,8 +185,9 @@ TEST_F(LocalObjectStore, AFileTruncatedBehindItsBackIsDataLoss) {
   std::string bytes(10, '?');
   CAIRN_ASSERT_OK(store->Read("shrinks", 0, absl::MakeSpan(bytes)));
   ASSERT_EQ(::truncate((root() + "/objects/shrinks").c_str(), 4), 0);
-  EXPECT_THAT(store->Read("shrinks", 0, absl::MakeSpan(bytes)),
-              StatusIs(absl::StatusCode::kDataLoss, AllOf(HasSubstr("objects/shrinks"), HasSubstr("expected 10"))));
+  EXPECT_THAT(
+      store->Read("shrinks", 0, absl::MakeSpan(bytes)),
+      StatusIs(absl::StatusCode::kDataLoss, AllOf(HasSubstr("objects/shrinks"), HasSubstr("expected 10"))));
 }
 
 TEST_F(LocalObjectStore, ReadsMoreObjectsThanItKeepsOpen) {
@@ -197,8 +201,7 @@ TEST_F(LocalObjectStore, ReadsMoreObjectsThanItKeepsOpen) {
       ASSERT_EQ(GetObject(*store, key, 100).value(), key);
     }
   }
-  const auto open_files =
-      std::distance(fs::directory_iterator("/proc/self/fd"), fs::directory_iterator());
+  const auto open_files = std::distance(fs::directory_iterator("/proc/self/fd"), fs::directory_iterator());
   EXPECT_LT(open_files, 120);
 }
 
@@ -230,7 +233,8 @@ TEST_F(LocalObjectStore, AFullDiskIsResourceExhaustedAndGivesTheRoomBack) {
       return absl::UnknownError("the writer lives on after an error");
     }
     if (!ScratchFiles().empty()) return absl::UnknownError("the bytes stay on the full disk");
-    if (!PutObject(**store, "fits", "small").ok()) return absl::UnknownError("the store is dead after an error");
+    if (!PutObject(**store, "fits", "small").ok())
+      return absl::UnknownError("the store is dead after an error");
     return full;
   });
   EXPECT_THAT(status, StatusIs(absl::StatusCode::kResourceExhausted,
@@ -265,13 +269,18 @@ TEST_F(LocalObjectStore, ADirectoryThatMayNotBeWrittenIsPermissionDenied) {
       return body();
     });
   };
-  EXPECT_THAT(denied([&] { return store->Create("new", 0).status(); }),
-              StatusIs(absl::StatusCode::kPermissionDenied, AllOf(HasSubstr(root()), HasSubstr("allow user"))));
+  EXPECT_THAT(
+      denied([&] { return store->Create("new", 0).status(); }),
+      StatusIs(absl::StatusCode::kPermissionDenied, AllOf(HasSubstr(root()), HasSubstr("allow user"))));
   EXPECT_THAT(denied([&] { return store->Delete("there"); }),
               StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("objects/there")));
-  EXPECT_THAT(denied([&] { return OpenLocalObjectStore({root(), false}).status(); }),
+  EXPECT_THAT(denied([&] {
+                return OpenLocalObjectStore({root(), false}).status();
+              }),
               StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr(root() + "/tmp")));
-  EXPECT_THAT(denied([&] { return OpenLocalObjectStore({root() + "/sub", false}).status(); }),
+  EXPECT_THAT(denied([&] {
+                return OpenLocalObjectStore({root() + "/sub", false}).status();
+              }),
               StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr(root() + "/sub")));
   for (const auto& entry : fs::recursive_directory_iterator(root())) {
     if (entry.is_directory()) fs::permissions(entry, static_cast<fs::perms>(0755));
@@ -284,14 +293,17 @@ TEST_F(LocalObjectStore, AScratchFolderThatIsGoneIsNoMissingObject) {
   CAIRN_ASSERT_OK_AND_ASSIGN(const auto writer, store->Create("started", 0));
   fs::remove_all(root() + "/tmp");
   EXPECT_THAT(writer->Seal(), StatusIs(absl::StatusCode::kInternal, HasSubstr("removed or unmounted")));
-  EXPECT_THAT(store->Create("later", 0), StatusIs(absl::StatusCode::kInternal, HasSubstr("removed or unmounted")));
+  EXPECT_THAT(store->Create("later", 0),
+              StatusIs(absl::StatusCode::kInternal, HasSubstr("removed or unmounted")));
 }
 
 TEST_F(LocalObjectStore, OpensOnlyBelowAFolderThatExists) {
-  EXPECT_THAT(OpenLocalObjectStore({folder_ / "missing/store"}), StatusIs(absl::StatusCode::kNotFound, HasSubstr("missing")));
+  EXPECT_THAT(OpenLocalObjectStore({folder_ / "missing/store"}),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("missing")));
   EXPECT_THAT(OpenLocalObjectStore({""}), StatusIs(absl::StatusCode::kInvalidArgument));
   WriteFile(folder_ / "file", "x");
-  EXPECT_THAT(OpenLocalObjectStore({folder_ / "file"}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("file")));
+  EXPECT_THAT(OpenLocalObjectStore({folder_ / "file"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("file")));
 }
 
 TEST_F(LocalObjectStore, TakesARelativeRootAndATrailingSlash) {

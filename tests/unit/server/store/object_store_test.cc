@@ -15,10 +15,14 @@ using ::testing::Not;
 
 TEST(CheckObjectKey, SaysWhatIsWrong) {
   EXPECT_THAT(CheckObjectKey(""), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("empty")));
-  EXPECT_THAT(CheckObjectKey("a/../b"), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("segment \"..\"")));
-  EXPECT_THAT(CheckObjectKey("a//b"), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("an empty one")));
-  EXPECT_THAT(CheckObjectKey(std::string(513, 'k')), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("513 bytes")));
-  EXPECT_THAT(CheckObjectKey(std::string(256, 'k')), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("256 bytes")));
+  EXPECT_THAT(CheckObjectKey("a/../b"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("segment \"..\"")));
+  EXPECT_THAT(CheckObjectKey("a//b"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("an empty one")));
+  EXPECT_THAT(CheckObjectKey(std::string(513, 'k')),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("513 bytes")));
+  EXPECT_THAT(CheckObjectKey(std::string(256, 'k')),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("256 bytes")));
 }
 
 TEST(CheckObjectKey, ShowsHostileKeysEscapedAndShort) {
@@ -30,7 +34,8 @@ TEST(CheckObjectKey, ShowsHostileKeysEscapedAndShort) {
 }
 
 TEST(CheckObjectKey, TakesWhatTheContractAllows) {
-  for (const char* key : {"a", "A-Z_0.9", ".a", "a.", "...", "a/b/c", "-/_"}) CAIRN_EXPECT_OK(CheckObjectKey(key));
+  for (const char* key : {"a", "A-Z_0.9", ".a", "a.", "...", "a/b/c", "-/_"})
+    CAIRN_EXPECT_OK(CheckObjectKey(key));
 }
 
 }  // namespace

@@ -1,0 +1,80 @@
+#include <memory>
+#include <optional>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
+#include "client/cli/checkpoint_output.h"
+#include "client/cli/command_set.h"
+#include "client/cli/connect.h"
+#include "client/cli/exit_code.h"
+#include "client/cli/remote_reader.h"
+#include "client/cli/transfer.h"
+#include "common/base/status_macros.h"
+#include "common/tensor/ref.h"
+#include "nlohmann/json.hpp"
+
+namespace cairn::cli {
+namespace {
+
+struct Options {
+  std::string ref;
+  std::string destination;
+  SourceOptions from;
+  TargetOptions to;
+};
+
+// The server casts, so the reader's index has the target's dtypes already and the plan casts nothing: whether
+// anything was cast shows in the bytes alone.
+void NoteServerCast(CommandContext& context, const Options& options, const TargetFile& target,
+                    std::optional<Dtype> dtype) {
+  if (!options.from.dtype.empty() || !dtype.has_value()) return;
+  context.console.Note(absl::StrCat("float tensors become ", DtypeName(*dtype), ", the default of ", target.format->name(),
+                                    " files; --dtype keep leaves floats as they are"));
+}
+
+absl::Status Run(CommandContext& context, const Options& options) {
+  if (const absl::Status ref = Ref::Parse(options.ref).status(); !ref.ok()) return UsageError(ref.message());
+  CAIRN_ASSIGN_OR_RETURN(const TargetFile target, ResolveTarget(options.destination, options.to));
+  CAIRN_ASSIGN_OR_RETURN(const std::optional<Dtype> dtype, DtypeForTarget(options.from.dtype, *target.format));
+  // First of all, since it says at once if something is in the way.
+  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointWriter> writer, CreateTarget(target));
+
+  CAIRN_ASSIGN_OR_RETURN(client::Client client, ConnectForTransfer(context));
+  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<RemoteReader> source, RemoteReader::Open(client, options.ref, dtype));
+  CAIRN_ASSIGN_OR_RETURN(const PlanOptions plan_options, MakePlanOptions(options.from, std::nullopt, source->index()));
+  CAIRN_ASSIGN_OR_RETURN(const ConvertPlan plan, MakeConvertPlan(source->index(), plan_options));
+  NoteServerCast(context, options, target, dtype);
+
+  const std::string label = absl::StrCat("pull ", source->checkpoint().ShownRef());
+  CAIRN_ASSIGN_OR_RETURN(const TransferResult result, RunTransfer(context, label, *source, plan, *writer));
+  if (context.console.json()) {
+    context.console.PrintJson({{"checkpoint", CheckpointToJson(source->checkpoint())},
+                               {"path", target.path},
+                               {"format", std::string(target.format->name())},
+                               {"entries", result.entries},
+                               {"bytes", result.bytes},
+                               {"seconds", absl::ToDoubleSeconds(result.elapsed)}});
+  } else {
+    context.console.PrintLine(absl::StrCat(target.path, "  ", target.format->name(), "  ", Describe(result)));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddPullCommand(CommandSet& commands) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = commands.Add(
+      "pull", "Load a checkpoint into a file.",
+      {"cairn pull team/run@best model.safetensors", "cairn pull team/run@1000 params::streaming_params_1000",
+       "cairn pull team/run model/ --to safetensors --max-shard-size 5GB --dtype bf16",
+       "cairn pull team/run@1000 embeddings.safetensors --select '**/wte/*'"},
+      [options](CommandContext& context) { return Run(context, *options); });
+  command->add_option("REF", options->ref, "NAME@STEP, NAME@TAG or NAME (the latest step)")->required();
+  command->add_option("DST", options->destination, "What to write, PATH or PREFIX::PATH")->required();
+  AddSourceOptions(*command, options->from,
+                   "Float tensors arrive as this, cast by the server [bf16 if the target is easylm, else keep]");
+  AddTargetOptions(*command, options->to);
+}
+
+}  // namespace cairn::cli

@@ -1,0 +1,281 @@
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/random/random.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "cairn/connection.h"
+#include "client/cpp/src/channel.h"
+#include "client/cpp/src/from_proto.h"
+#include "client/cpp/src/get_stream.h"
+#include "client/cpp/src/put_stream.h"
+#include "client/cpp/src/retry.h"
+#include "client/cpp/src/stub.h"
+#include "common/base/status_macros.h"
+#include "proto/wire/frame.h"
+#include "proto/wire/proto_convert.h"
+
+namespace cairn::client {
+namespace {
+
+constexpr uint64_t kMaxProgressBytes = 4 << 20;
+
+std::string RandomKey() {
+  absl::BitGen random;
+  return absl::StrFormat("%016x%016x", absl::Uniform<uint64_t>(random), absl::Uniform<uint64_t>(random));
+}
+
+class GrpcConnection final : public Connection {
+ public:
+  GrpcConnection(std::shared_ptr<grpc::Channel> channel, std::string target, const Options& options)
+      : target_(std::move(target)), options_(options), stub_(std::make_shared<Stub>(std::move(channel), options)) {}
+
+  absl::StatusOr<OpenedSave> BeginSave(const SaveSpec& spec) override {
+    v1::BeginSaveRequest request;
+    request.set_name(spec.name);
+    request.set_step(spec.step);
+    // Made once, so that a repetition of the call opens no second session.
+    request.set_session_key(spec.session_key.empty() ? RandomKey() : spec.session_key);
+    request.set_writers(spec.writers);
+    request.set_overwrite(spec.overwrite);
+    request.set_auto_commit(spec.auto_commit);
+    request.mutable_metadata()->insert(spec.metadata.begin(), spec.metadata.end());
+    request.set_parent(spec.parent);
+    request.set_created_by(spec.created_by);
+    if (spec.lease.has_value()) wire::ToProto(*spec.lease, request.mutable_lease());
+    CAIRN_ASSIGN_OR_RETURN(const auto answer,
+                           Call(&Stub::BeginSave, request, absl::StrCat(spec.name, "@", spec.step)));
+    return OpenedSave{FromProto(answer.session()), answer.max_chunk_bytes(), answer.extent_bytes()};
+  }
+
+  absl::StatusOr<std::unique_ptr<PutStream>> OpenPut(const PutSpec& spec) override {
+    return OpenPutStream(stub_, options_, target_, spec);
+  }
+
+  absl::StatusOr<SaveStatus> GetSaveStatus(const SaveStatusSpec& spec) override {
+    v1::GetSaveStatusRequest request;
+    request.set_session_id(spec.session_id);
+    if (spec.writer.has_value()) request.set_writer(*spec.writer);
+    request.set_page_size(spec.page_size);
+    request.set_page_token(spec.page_token);
+    request.set_summary_only(spec.summary_only);
+    CAIRN_ASSIGN_OR_RETURN(const auto answer, Call(&Stub::GetSaveStatus, request, Session(spec.session_id)));
+    return FromProto(answer);
+  }
+
+  absl::StatusOr<SaveSession> FinishWriter(const std::string& session_id, uint32_t writer) override {
+    v1::FinishWriterRequest request;
+    request.set_session_id(session_id);
+    request.set_writer(writer);
+    CAIRN_ASSIGN_OR_RETURN(const auto answer,
+                           Call(&Stub::FinishWriter, request, Session(session_id), options_.long_call_timeout));
+    return FromProto(answer.session());
+  }
+
+  absl::StatusOr<CheckpointInfo> CommitSave(const std::string& session_id) override {
+    v1::CommitSaveRequest request;
+    request.set_session_id(session_id);
+    CAIRN_ASSIGN_OR_RETURN(const auto answer,
+                           Call(&Stub::CommitSave, request, Session(session_id), options_.long_call_timeout));
+    return FromProto(answer.checkpoint());
+  }
+
+  absl::Status AbortSave(const std::string& session_id) override {
+    v1::AbortSaveRequest request;
+    request.set_session_id(session_id);
+    return Call(&Stub::AbortSave, request, Session(session_id)).status();
+  }
+
+  absl::StatusOr<std::unique_ptr<GetStream>> OpenGet(const GetSpec& spec) override {
+    return OpenGetStream(stub_, options_, target_, spec);
+  }
+
+  absl::StatusOr<CheckpointInfo> GetCheckpoint(const std::string& ref) override {
+    v1::GetCheckpointRequest request;
+    request.set_ref(ref);
+    CAIRN_ASSIGN_OR_RETURN(const v1::Checkpoint answer, Call(&Stub::GetCheckpoint, request, ref));
+    return FromProto(answer);
+  }
+
+  absl::StatusOr<CheckpointPage> ListCheckpoints(const ListCheckpointsSpec& spec) override {
+    v1::ListCheckpointsRequest request;
+    request.set_name(spec.name);
+    request.set_name_prefix(spec.name_prefix);
+    request.mutable_metadata()->insert(spec.metadata.begin(), spec.metadata.end());
+    request.set_page_size(spec.page_size);
+    request.set_page_token(spec.page_token);
+    CAIRN_ASSIGN_OR_RETURN(const auto answer, Call(&Stub::ListCheckpoints, request, spec.name));
+    CheckpointPage page;
+    for (const v1::Checkpoint& checkpoint : answer.checkpoints()) page.checkpoints.push_back(FromProto(checkpoint));
+    page.next_page_token = answer.next_page_token();
+    return page;
+  }
+
+  absl::StatusOr<EntryPage> ListEntries(const ListEntriesSpec& spec) override {
+    v1::ListEntriesRequest request;
+    request.set_ref(spec.ref);
+    for (const std::string& pattern : spec.select) request.add_select(pattern);
+    request.set_page_size(spec.page_size);
+    request.set_page_token(spec.page_token);
+    request.set_with_shards(spec.with_shards);
+    CAIRN_ASSIGN_OR_RETURN(const auto answer, Call(&Stub::ListEntries, request, spec.ref));
+    return FromProto(answer);
+  }
+
+  absl::StatusOr<std::optional<CheckpointInfo>> DeleteCheckpoint(const DeleteSpec& spec) override {
+    const auto missing = [&](const absl::Status& status) { return spec.allow_missing && absl::IsNotFound(status); };
+    // `name` means another checkpoint once this one is gone: what is deleted is named for good before.
+    absl::StatusOr<CheckpointInfo> found = GetCheckpoint(spec.ref);
+    if (missing(found.status())) return std::optional<CheckpointInfo>();
+    if (!found.ok()) return found.status();
+    v1::DeleteCheckpointRequest request;
+    request.set_ref(found->UidRef());
+    absl::StatusOr<v1::DeleteCheckpointResponse> answer = NewRetry().Run([&](bool repeated) {
+      auto result = stub_->DeleteCheckpoint(request, Limits(options_.long_call_timeout));
+      // The first attempt came through, and only its answer was lost.
+      if (repeated && absl::IsNotFound(result.status())) result = v1::DeleteCheckpointResponse();
+      return result;
+    });
+    if (missing(answer.status())) return std::optional<CheckpointInfo>();
+    if (!answer.ok()) return Named(answer.status(), spec.ref);
+    return std::optional<CheckpointInfo>(*std::move(found));
+  }
+
+  absl::StatusOr<CheckpointInfo> SetTag(const SetTagSpec& spec) override {
+    v1::SetTagRequest request;
+    request.set_ref(spec.ref);
+    request.set_tag(spec.tag);
+    if (spec.expected_uid.has_value()) request.set_expected_uid(*spec.expected_uid);
+    bool repetition_refused = false;
+    absl::StatusOr<v1::Checkpoint> answer = NewRetry().Run([&](bool repeated) {
+      auto result = stub_->SetTag(request, Limits(options_.call_timeout));
+      repetition_refused = repeated && absl::IsAborted(result.status());
+      return result;
+    });
+    if (repetition_refused) {
+      // "The tag has moved" may mean: by the first attempt, whose answer was lost.
+      CAIRN_ASSIGN_OR_RETURN(const CheckpointInfo wanted, GetCheckpoint(spec.ref));
+      absl::StatusOr<CheckpointInfo> tagged = GetCheckpoint(absl::StrCat(wanted.name, "@", spec.tag));
+      if (tagged.ok() && tagged->uid == wanted.uid) return tagged;
+    }
+    if (!answer.ok()) return Named(answer.status(), spec.ref);
+    return FromProto(*answer);
+  }
+
+  absl::Status DeleteTag(const DeleteTagSpec& spec) override {
+    v1::DeleteTagRequest request;
+    request.set_name(spec.name);
+    request.set_tag(spec.tag);
+    request.set_allow_missing(spec.allow_missing);
+    absl::StatusOr<v1::DeleteTagResponse> answer = NewRetry().Run([&](bool repeated) {
+      auto result = stub_->DeleteTag(request, Limits(options_.call_timeout));
+      if (repeated && absl::IsNotFound(result.status())) result = v1::DeleteTagResponse();
+      return result;
+    });
+    return Named(answer.status(), absl::StrCat(spec.name, "@", spec.tag));
+  }
+
+  absl::StatusOr<VerifyResult> Verify(const std::string& ref, const VerifyCallback& progress) override {
+    v1::VerifyCheckpointRequest request;
+    request.set_ref(ref);
+    VerifyResult result;
+    absl::Status status = NewRetry().Run([&](bool) {
+      result = VerifyResult();
+      return ReadProgress<v1::VerifyCheckpointResponse>(
+          *stub_->VerifyCheckpoint(request, Cancelled()), [&](const v1::VerifyCheckpointResponse& answer) {
+            if (answer.has_checkpoint()) result.checkpoint = FromProto(answer.checkpoint());
+            result.bytes = answer.bytes_done();
+            for (const auto& problem : answer.problems()) {
+              result.problems.push_back({problem.path(), std::nullopt, problem.object(), problem.message()});
+              if (problem.has_box()) result.problems.back().box = BoxFromProto(problem.box());
+            }
+            if (progress != nullptr) progress({answer.bytes_done(), answer.bytes_total()});
+          });
+    });
+    if (!status.ok()) return Named(status, ref);
+    return result;
+  }
+
+  absl::StatusOr<GarbageReport> CollectGarbage(bool dry_run, const GarbageCallback& progress) override {
+    v1::CollectGarbageRequest request;
+    request.set_dry_run(dry_run);
+    GarbageReport report;
+    CAIRN_RETURN_IF_ERROR(NewRetry().Run([&](bool) {
+      return ReadProgress<v1::CollectGarbageResponse>(
+          *stub_->CollectGarbage(request, Cancelled()), [&](const v1::CollectGarbageResponse& answer) {
+            report = {answer.purged_checkpoints(), answer.expired_sessions(), answer.deleted_objects(),
+                      answer.deleted_bytes()};
+            if (progress != nullptr) progress(report);
+          });
+    }));
+    return report;
+  }
+
+  absl::StatusOr<ServerInfo> GetServerInfo() override {
+    CAIRN_ASSIGN_OR_RETURN(const auto answer, Call(&Stub::GetServerInfo, v1::GetServerInfoRequest(), target_));
+    return FromProto(answer);
+  }
+
+ private:
+  static std::string Session(const std::string& session_id) { return absl::StrCat("save session ", session_id); }
+
+  CancelCheck Cancelled() const {
+    if (!options_.cancellation.has_value()) return nullptr;
+    return [cancellation = *options_.cancellation] { return cancellation.cancelled(); };
+  }
+  CallLimits Limits(absl::Duration timeout) const { return {timeout, Cancelled()}; }
+  Retry NewRetry() const {
+    return Retry(options_, target_, options_.cancellation.has_value() ? Cancelled() : [] { return false; });
+  }
+
+  // A unary call, as often as it takes; `what` names what it is about.
+  template <typename Request, typename Response>
+  absl::StatusOr<Response> Call(absl::StatusOr<Response> (Stub::*method)(const Request&, const CallLimits&),
+                                const Request& request, absl::string_view what) {
+    return Call(method, request, what, options_.call_timeout);
+  }
+  template <typename Request, typename Response>
+  absl::StatusOr<Response> Call(absl::StatusOr<Response> (Stub::*method)(const Request&, const CallLimits&),
+                                const Request& request, absl::string_view what, absl::Duration timeout) {
+    absl::StatusOr<Response> answer =
+        NewRetry().Run([&](bool) { return (stub_.get()->*method)(request, Limits(timeout)); });
+    if (!answer.ok()) return Named(answer.status(), what);
+    return answer;
+  }
+
+  // Reads a stream of progress to its end, which its last message says.
+  template <typename Response, typename F>
+  static absl::Status ReadProgress(RawStream& stream, F take) {
+    bool done = false;
+    while (true) {
+      stream.AwaitMessage();
+      while (std::optional<grpc::ByteBuffer> message = stream.TakeMessage()) {
+        Response answer;
+        std::vector<Buffer> none;
+        if (absl::Status status = wire::ParseFrame(*message, kMaxProgressBytes, &answer, &none); !status.ok()) {
+          return BadAnswer(status);
+        }
+        done = answer.done();
+        take(answer);
+      }
+      if (const std::optional<absl::Status> end = stream.Ended(); end.has_value()) {
+        if (end->ok() && !done) return absl::InternalError("the daemon ended its report before it was done");
+        return *end;
+      }
+    }
+  }
+
+  const std::string target_;
+  const Options options_;
+  const std::shared_ptr<Stub> stub_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<Connection>> MakeConnection(absl::string_view target, const Options& options) {
+  CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, MakeChannel(target, options));
+  return std::make_shared<GrpcConnection>(std::move(channel), std::string(target), options);
+}
+
+}  // namespace cairn::client

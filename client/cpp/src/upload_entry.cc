@@ -1,0 +1,104 @@
+#include "client/cpp/src/upload_entry.h"
+
+#include <algorithm>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/annotate.h"
+#include "common/base/status_macros.h"
+#include "common/base/utf8.h"
+#include "proto/wire/proto_convert.h"
+
+namespace cairn::client {
+namespace {
+
+// A key that is no UTF-8 could not be sent: proto3 strings are.
+absl::Status CheckKeys(const KeyPath& path) {
+  for (const KeyPath::Segment& segment : path.segments()) {
+    const std::string* key = std::get_if<std::string>(&segment);
+    if (key != nullptr && !IsUtf8(*key)) {
+      return absl::InvalidArgumentError(absl::StrCat("entry \"", path.ToString(), "\": a key that is not UTF-8"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::string ShardKey(const KeyPath& path, const std::optional<Box>& box) {
+  // The separator stands in no shown path, where control characters are escaped.
+  return absl::StrCat(path.ToString(), "\x1f", box.has_value() ? box->ToString() : "");
+}
+
+absl::StatusOr<std::unique_ptr<UploadEntry>> UploadEntry::Make(const Entry& entry, std::optional<Box> box,
+                                                               std::shared_ptr<EntryBytes> source) {
+  CAIRN_RETURN_IF_ERROR(CheckKeys(entry.path));
+  CAIRN_RETURN_IF_ERROR(CheckKeys(entry.target));
+  auto upload = std::unique_ptr<UploadEntry>(new UploadEntry());
+  wire::ToProto(entry, &upload->entry_);
+  CAIRN_ASSIGN_OR_RETURN(const Entry checked, wire::FromProto(upload->entry_));
+  if (entry.kind == EntryKind::kTensor) {
+    upload->box_ = box.has_value() ? *std::move(box) : Box::Whole(entry.shape);
+    const std::string name = absl::StrCat("entry \"", entry.path.ToString(), "\"");
+    if (absl::Status status = CheckBox(*upload->box_, entry.shape); !status.ok()) return Annotate(status, name);
+    absl::StatusOr<uint64_t> bytes = ByteSize(entry.dtype, upload->box_->extent);
+    if (!bytes.ok()) return Annotate(bytes.status(), name);
+    upload->total_ = *bytes;
+  } else if (box.has_value()) {
+    return absl::InvalidArgumentError(absl::StrCat("entry \"", entry.path.ToString(), "\": only a tensor has a box"));
+  } else {
+    upload->total_ = checked.byte_size;
+  }
+  upload->key_ = ShardKey(entry.path, upload->box_);
+  upload->source_ = std::move(source);
+  return upload;
+}
+
+std::string UploadEntry::ShownName() const {
+  absl::StatusOr<KeyPath> path = wire::FromProto(entry_.path());
+  const std::string shown = path.ok() ? path->ToString() : "";
+  return absl::StrCat("entry \"", shown, "\"", box_.has_value() ? absl::StrCat(", box ", box_->ToString()) : "");
+}
+
+void UploadEntry::Push(Buffer bytes) {
+  if (bytes.empty()) return;
+  const uint64_t size = bytes.size();
+  pushed_.emplace_back(pushed_end_, std::move(bytes));
+  pushed_end_ += size;
+}
+
+absl::StatusOr<std::vector<Buffer>> UploadEntry::Read(uint64_t offset, uint64_t length, BlockPool& pool) const {
+  std::vector<Buffer> pieces;
+  if (length == 0) return pieces;
+  if (!pushed()) {
+    if (Buffer whole = source_->Borrow(offset, length); whole.size() == length) {
+      pieces.push_back(std::move(whole));
+      return pieces;
+    }
+    std::shared_ptr<char> block = pool.Take();
+    CAIRN_RETURN_IF_ERROR(source_->ReadAt(offset, absl::MakeSpan(block.get(), length)));
+    pieces.emplace_back(absl::string_view(block.get(), length), block);
+    return pieces;
+  }
+  auto it = std::upper_bound(pushed_.begin(), pushed_.end(), offset,
+                             [](uint64_t at, const auto& item) { return at < item.first; });
+  for (--it; length > 0; ++it) {
+    const uint64_t skip = offset - it->first;
+    const uint64_t take = std::min<uint64_t>(length, it->second.size() - skip);
+    pieces.push_back(it->second.Slice(skip, take));
+    offset += take;
+    length -= take;
+  }
+  return pieces;
+}
+
+uint64_t UploadEntry::SetDurable(uint64_t offset) {
+  if (offset <= durable_) return 0;
+  const uint64_t more = offset - durable_;
+  durable_ = offset;
+  while (!pushed_.empty() && pushed_.front().first + pushed_.front().second.size() <= durable_) pushed_.pop_front();
+  pushed_end_ = std::max(pushed_end_, durable_);
+  return more;
+}
+
+}  // namespace cairn::client
