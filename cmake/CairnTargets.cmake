@@ -42,6 +42,13 @@ function(cairn_executable name)
   cairn_compile_options(${name})
 endfunction()
 
+# cairn_program(<name> SRCS ... DEPS ...): an executable that is installed; in the build tree it lies in bin/.
+function(cairn_program name)
+  cairn_executable(${name} ${ARGN})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
+  install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT runtime)
+endfunction()
+
 # cairn_test(<name> LABELS <unit|contract|integration|crash> SRCS ... DEPS ... [DATA ...])
 #
 # One binary; each of its cases may be run alone with --gtest_filter. Runs in the build tree; test data is
@@ -61,18 +68,39 @@ function(cairn_test name)
     set(ARG_TIMEOUT 300)
   endif()
   add_test(NAME ${name} COMMAND ${name})
+  # So that a sanitizer preset builds no more than what it runs.
+  foreach(group unit_and_contract_tests concurrent_tests)
+    if(NOT TARGET ${group})
+      add_custom_target(${group})
+    endif()
+  endforeach()
+  if("unit" IN_LIST ARG_LABELS OR "contract" IN_LIST ARG_LABELS)
+    add_dependencies(unit_and_contract_tests ${name})
+  endif()
+  if("concurrent" IN_LIST ARG_LABELS)
+    add_dependencies(concurrent_tests ${name})
+  endif()
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "${ARG_ENV}")
 endfunction()
 
-# cairn_fuzz_target(<name> SRCS ... DEPS ... [CORPUS dir])
+# cairn_fuzz_target(<name> SRCS ... DEPS ... [SEEDS dir ...])
 #
-# A libFuzzer target: ten lines that call one public function. The seeds lie in tests/fuzz/corpus/<name>.
+# A libFuzzer target: ten lines that call one public function. Its test runs the seeds and then a few seconds of
+# new inputs; run it by hand for longer.
 function(cairn_fuzz_target name)
-  cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "SRCS;DEPS;SEEDS" ${ARGN})
+  if(ARG_UNPARSED_ARGUMENTS)
+    message(SEND_ERROR "cairn_fuzz_target(${name}): unknown ${ARG_UNPARSED_ARGUMENTS}")
+  endif()
   if(NOT CAIRN_BUILD_FUZZERS)
     return()
   endif()
   cairn_executable(${name} SRCS ${ARG_SRCS} DEPS ${ARG_DEPS})
   target_compile_options(${name} PRIVATE -fsanitize=fuzzer)
   target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  set(found ${CMAKE_CURRENT_BINARY_DIR}/corpus/${name})
+  file(MAKE_DIRECTORY ${found})
+  add_test(NAME ${name}
+    COMMAND ${name} -max_total_time=8 -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 ${found} ${ARG_SEEDS})
+  set_tests_properties(${name} PROPERTIES LABELS fuzz TIMEOUT 120)
 endfunction()

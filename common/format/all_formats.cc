@@ -28,7 +28,8 @@ std::string Prefixes() {
   std::vector<std::string> prefixes;
   for (const Format* format : AllFormats()) {
     prefixes.push_back(absl::StrCat(format->name(), kPrefixEnd));
-    for (const std::string& variant : format->variants()) prefixes.push_back(absl::StrCat(variant, kPrefixEnd));
+    for (const std::string& variant : format->variants())
+      prefixes.push_back(absl::StrCat(variant, kPrefixEnd));
   }
   return absl::StrJoin(prefixes, " ");
 }
@@ -40,7 +41,8 @@ std::string Describe(const SourceTree& source) {
     if (!names.ok()) return std::string(names.status().message());
     if (names->empty()) return "a folder without files";
     const size_t shown = std::min(names->size(), kShownFiles);
-    return absl::StrCat("a folder with ", absl::StrJoin(names->begin(), names->begin() + static_cast<ptrdiff_t>(shown), ", "),
+    return absl::StrCat("a folder with ",
+                        absl::StrJoin(names->begin(), names->begin() + static_cast<ptrdiff_t>(shown), ", "),
                         shown < names->size() ? absl::StrCat(" and ", names->size() - shown, " more") : "");
   }
   const absl::StatusOr<std::unique_ptr<ByteSource>> file = source.Open("");
@@ -50,7 +52,8 @@ std::string Describe(const SourceTree& source) {
     return std::string(status.message());
   }
   if (bytes.empty()) return "an empty file";
-  return absl::StrCat("a file of ", (*file)->size(), " bytes that begins with ", absl::BytesToHexString(bytes));
+  return absl::StrCat("a file of ", (*file)->size(), " bytes that begins with ",
+                      absl::BytesToHexString(bytes));
 }
 
 bool IsPrefix(absl::string_view text) {
@@ -77,8 +80,9 @@ absl::StatusOr<const Format*> DetectFormat(const SourceTree& source) {
   for (const Format* format : AllFormats()) {
     if (format->Detect(source)) return format;
   }
-  return absl::InvalidArgumentError(absl::StrCat(source.name(), ": no known format (", FormatNames(), "): found ",
-                                                 Describe(source), "; name the format if it is one of these"));
+  return absl::InvalidArgumentError(absl::StrCat(source.name(), ": no known format (", FormatNames(),
+                                                 "): found ", Describe(source),
+                                                 "; name the format if it is one of these"));
 }
 
 absl::StatusOr<FileSpec> ParseFileSpec(absl::string_view text) {
@@ -100,12 +104,13 @@ absl::StatusOr<FileSpec> ParseFileSpec(absl::string_view text) {
     if (is_variant) spec.variant = std::string(prefix);
     return spec;
   }
-  return absl::InvalidArgumentError(absl::StrCat("\"", absl::CHexEscape(text), "\": unknown prefix \"", prefix,
-                                                 "::\"; expected one of ", Prefixes(),
+  return absl::InvalidArgumentError(absl::StrCat("\"", absl::CHexEscape(text), "\": unknown prefix \"",
+                                                 prefix, "::\"; expected one of ", Prefixes(),
                                                  ", or \"./\" before a path that holds \"::\""));
 }
 
-absl::StatusOr<std::unique_ptr<CheckpointReader>> OpenCheckpointFile(const FileSpec& spec, const ReadLimits& limits) {
+absl::StatusOr<std::unique_ptr<CheckpointReader>> OpenCheckpointFile(const FileSpec& spec,
+                                                                     const ReadLimits& limits) {
   CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<const SourceTree> source, OpenSourceTree(spec.path));
   const Format* format = spec.format;
   if (format == nullptr) {

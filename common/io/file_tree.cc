@@ -54,7 +54,8 @@ absl::StatusOr<std::vector<std::string>> ListRegularFiles(const std::string& fol
 
 class LocalSourceTree final : public SourceTree {
  public:
-  LocalSourceTree(std::string path, bool is_directory) : path_(std::move(path)), is_directory_(is_directory) {}
+  LocalSourceTree(std::string path, bool is_directory)
+      : path_(std::move(path)), is_directory_(is_directory) {}
 
   const std::string& name() const override { return path_; }
   bool is_directory() const override { return is_directory_; }
@@ -67,7 +68,8 @@ class LocalSourceTree final : public SourceTree {
   absl::StatusOr<std::unique_ptr<ByteSource>> Open(const std::string& name) const override {
     if (!is_directory_) {
       if (name.empty()) return OpenFileSource(path_);
-      return absl::InvalidArgumentError(absl::StrCat(path_, ": is one file, not a folder with \"", name, "\""));
+      return absl::InvalidArgumentError(
+          absl::StrCat(path_, ": is one file, not a folder with \"", name, "\""));
     }
     CAIRN_RETURN_IF_ERROR(CheckName(path_, name));
     return OpenFileSource((fs::path(path_) / name).string());
@@ -93,7 +95,8 @@ class OneFileMemoryTree final : public SourceTree {
   absl::StatusOr<std::vector<std::string>> List() const override { return std::vector<std::string>{""}; }
   absl::StatusOr<std::unique_ptr<ByteSource>> Open(const std::string& name) const override {
     if (!name.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat(name_, ": is one file, not a folder with \"", name, "\""));
+      return absl::InvalidArgumentError(
+          absl::StrCat(name_, ": is one file, not a folder with \"", name, "\""));
     }
     return std::make_unique<MemorySource>(bytes_, name_);
   }
@@ -103,8 +106,8 @@ class OneFileMemoryTree final : public SourceTree {
   const std::string name_;
 };
 
-// A file of the tree while it is written. The tree keeps the file itself, since a lone file must not appear under
-// its final name before Commit().
+// A file of the tree while it is written. The tree keeps the file itself, since a lone file must not appear
+// under its final name before Commit().
 struct PendingFile {
   std::string name;
   std::unique_ptr<ByteSink> file;
@@ -161,7 +164,8 @@ class LocalSinkTree final : public SinkTree {
   absl::StatusOr<std::unique_ptr<ByteSink>> Create(const std::string& name) override {
     const bool lone = name.empty();
     if (!files_.empty() && (lone || files_.front()->name.empty())) {
-      return absl::InvalidArgumentError(absl::StrCat(name_, ": cannot be both one file and a folder of files"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(name_, ": cannot be both one file and a folder of files"));
     }
     if (lone && is_directory_) {
       return absl::InvalidArgumentError(absl::StrCat(name_, ": is a folder, expected the path of a file"));
@@ -180,9 +184,9 @@ class LocalSinkTree final : public SinkTree {
       written_path = (temporary_ / name).string();
       CAIRN_RETURN_IF_ERROR(MakeParents(temporary_, name));
     }
-    CAIRN_ASSIGN_OR_RETURN(pending->file,
-                           CreateFileSink(written_path, {.overwrite = lone && options_.overwrite,
-                                                         .durable = options_.durable}));
+    CAIRN_ASSIGN_OR_RETURN(
+        pending->file,
+        CreateFileSink(written_path, {.overwrite = lone && options_.overwrite, .durable = options_.durable}));
     files_.push_back(std::move(pending));
     return std::make_unique<PendingSink>(files_.back().get(), std::move(final_path), !lone);
   }
@@ -205,8 +209,8 @@ class LocalSinkTree final : public SinkTree {
  private:
   absl::Status MakeTemporary() {
     if (!temporary_.empty()) return absl::OkStatus();
-    // Beside a folder to be, so that one rename makes it; inside a folder that exists, which may be a file system of
-    // its own.
+    // Beside a folder to be, so that one rename makes it; inside a folder that exists, which may be a file
+    // system of its own.
     const fs::path parent = target_ == Target::kFolder ? path_ : path_.parent_path();
     std::string folder;
     int failed = 0;
@@ -250,7 +254,8 @@ class LocalSinkTree final : public SinkTree {
       const std::string from = (temporary_ / file->name).string();
       const fs::path to = path_ / file->name;
       CAIRN_RETURN_IF_ERROR(MakeParents(path_, file->name));
-      const int failed = options_.overwrite ? ::rename(from.c_str(), to.c_str()) : ::link(from.c_str(), to.c_str());
+      const int failed =
+          options_.overwrite ? ::rename(from.c_str(), to.c_str()) : ::link(from.c_str(), to.c_str());
       if (failed != 0) return ErrnoStatus(errno, "rename to", to.string());
       if (to.parent_path() != path_) CAIRN_RETURN_IF_ERROR(Sync(to.parent_path()));
     }
@@ -305,7 +310,8 @@ absl::StatusOr<std::unique_ptr<SinkTree>> CreateSinkTree(const std::string& path
   fs::path target = fs::absolute(path, error).lexically_normal();
   if (!target.has_filename()) target = target.parent_path();
   if (path.empty() || error || !target.has_filename()) {
-    return absl::InvalidArgumentError(absl::StrCat("\"", path, "\": expected the path of a file or folder to write"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", path, "\": expected the path of a file or folder to write"));
   }
   const fs::path parent = target.parent_path();
   struct stat info;

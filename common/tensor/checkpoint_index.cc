@@ -27,8 +27,8 @@ absl::Status CheckPaths(std::vector<const Entry*> entries, absl::string_view wha
       return absl::InvalidArgumentError(absl::StrCat(what, " \"", after.path.ToString(), "\" appears twice"));
     }
     if (after.path.StartsWith(before.path) && !MarksContainer(before)) {
-      return absl::InvalidArgumentError(absl::StrCat(what, " \"", before.path.ToString(), "\" cannot be the parent of \"",
-                                                     after.path.ToString(), "\""));
+      return absl::InvalidArgumentError(absl::StrCat(
+          what, " \"", before.path.ToString(), "\" cannot be the parent of \"", after.path.ToString(), "\""));
     }
   }
   return absl::OkStatus();
@@ -95,7 +95,8 @@ absl::Status CheckpointIndex::Check() const {
   for (const Entry& entry : entries) {
     if (entry.kind == EntryKind::kAlias && !tensors.contains(entry.target)) {
       return absl::InvalidArgumentError(absl::StrCat("alias \"", entry.path.ToString(), "\": its target \"",
-                                                     entry.target.ToString(), "\" is no tensor of this checkpoint"));
+                                                     entry.target.ToString(),
+                                                     "\" is no tensor of this checkpoint"));
     }
   }
   return absl::OkStatus();

@@ -9,7 +9,8 @@
 namespace cairn {
 namespace {
 
-// Takes one character off the front. A byte that is no UTF-8 counts as a character of its own, beyond all others.
+// Takes one character off the front. A byte that is no UTF-8 counts as a character of its own, beyond all
+// others.
 char32_t ConsumeCharacter(absl::string_view* text) {
   if (const std::optional<char32_t> character = ConsumeUtf8(text)) return *character;
   const unsigned char byte = static_cast<unsigned char>(text->front());
@@ -26,7 +27,8 @@ std::vector<char32_t> Characters(absl::string_view text) {
 // Takes one character off the front of a pattern, escapes resolved.
 absl::StatusOr<char32_t> ConsumeLiteral(absl::string_view* text) {
   if (text->front() != '\\') return ConsumeCharacter(text);
-  if (text->size() > 1 && ((*text)[1] == '*' || (*text)[1] == '?' || (*text)[1] == ']' || (*text)[1] == '-')) {
+  if (text->size() > 1 &&
+      ((*text)[1] == '*' || (*text)[1] == '?' || (*text)[1] == ']' || (*text)[1] == '-')) {
     const char character = (*text)[1];
     text->remove_prefix(2);
     return character;
@@ -36,8 +38,8 @@ absl::StatusOr<char32_t> ConsumeLiteral(absl::string_view* text) {
   return Characters(as_text).front();
 }
 
-// Matches a sequence against a pattern in which some elements stand for any run. Only the last such element ever has
-// to be tried anew, so the work is at most the product of both lengths.
+// Matches a sequence against a pattern in which some elements stand for any run. Only the last such element
+// ever has to be tried anew, so the work is at most the product of both lengths.
 template <typename Pattern, typename IsRun, typename Item, typename Takes>
 bool MatchRuns(const std::vector<Pattern>& pattern, const IsRun& is_run, const std::vector<Item>& items,
                const Takes& takes) {
@@ -92,7 +94,8 @@ absl::StatusOr<KeyGlob::GlobSegment> KeyGlob::ParseSegment(absl::string_view tex
   segment.position = path_text::ParsePosition(text);
   while (!text.empty()) {
     if (text.front() == '*' || text.front() == '?') {
-      segment.steps.emplace_back().kind = text.front() == '*' ? Step::Kind::kAnyRun : Step::Kind::kAnyCharacter;
+      segment.steps.emplace_back().kind =
+          text.front() == '*' ? Step::Kind::kAnyRun : Step::Kind::kAnyCharacter;
       text.remove_prefix(1);
       continue;
     }
@@ -115,14 +118,17 @@ absl::StatusOr<KeyGlob::GlobSegment> KeyGlob::ParseSegment(absl::string_view tex
         text.remove_prefix(1);
         CAIRN_ASSIGN_OR_RETURN(to, ConsumeLiteral(&text));
       }
-      if (to < from) return absl::InvalidArgumentError(absl::StrCat("set \"", whole, "\": a range that runs backwards"));
+      if (to < from)
+        return absl::InvalidArgumentError(absl::StrCat("set \"", whole, "\": a range that runs backwards"));
       set.ranges.emplace_back(from, to);
     }
     if (text.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat("unclosed set \"", whole, "\"; a plain [ is written \\["));
+      return absl::InvalidArgumentError(
+          absl::StrCat("unclosed set \"", whole, "\"; a plain [ is written \\["));
     }
     if (set.ranges.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat("empty set in \"", whole, "\"; a plain [ is written \\["));
+      return absl::InvalidArgumentError(
+          absl::StrCat("empty set in \"", whole, "\"; a plain [ is written \\["));
     }
     text.remove_prefix(1);
     segment.steps.push_back(std::move(set));

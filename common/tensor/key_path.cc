@@ -37,8 +37,8 @@ absl::StatusOr<KeyPath::Segment> ParseSegment(absl::string_view text) {
   if (text[0] == '[') {
     const std::optional<int64_t> position = ParsePosition(text);
     if (position.has_value()) return KeyPath::Segment(*position);
-    return absl::InvalidArgumentError(
-        absl::StrCat("segment \"", text, "\": expected a position such as [7]; a key that begins with [ is written \\["));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "segment \"", text, "\": expected a position such as [7]; a key that begins with [ is written \\["));
   }
   std::string key;
   key.reserve(text.size());
@@ -85,8 +85,9 @@ absl::StatusOr<char> ConsumeEscape(absl::string_view* text) {
     text->remove_prefix(4);
     return byte[0];
   }
-  return absl::InvalidArgumentError(absl::StrCat("bad escape at \"", text->substr(0, 4),
-                                                 "\": expected \\\\, \\/, \\[, \\xHH, or \\e as a whole segment"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("bad escape at \"", text->substr(0, 4),
+                   "\": expected \\\\, \\/, \\[, \\xHH, or \\e as a whole segment"));
 }
 
 std::optional<int64_t> ParsePosition(absl::string_view text) {

@@ -26,8 +26,8 @@ bool IsWord(absl::string_view text) {
 }
 
 absl::Status BadRef(absl::string_view text, absl::string_view found) {
-  return absl::InvalidArgumentError(absl::StrCat("ref \"", text, "\": ", found,
-                                                 "; expected NAME@STEP, NAME@TAG, NAME@latest, NAME or uid:UID"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "ref \"", text, "\": ", found, "; expected NAME@STEP, NAME@TAG, NAME@latest, NAME or uid:UID"));
 }
 
 }  // namespace
@@ -42,14 +42,16 @@ absl::StatusOr<Ref> Ref::Parse(absl::string_view text) {
   }
   const size_t at = text.find('@');
   const absl::string_view name = text.substr(0, at);
-  if (const absl::Status status = CheckCheckpointName(name); !status.ok()) return BadRef(text, status.message());
+  if (const absl::Status status = CheckCheckpointName(name); !status.ok())
+    return BadRef(text, status.message());
   ref.name = std::string(name);
   if (at == absl::string_view::npos) return ref;
   const absl::string_view version = text.substr(at + 1);
   if (version == "latest") return ref;
   if (!version.empty() && std::all_of(version.begin(), version.end(), absl::ascii_isdigit)) {
     int64_t step;
-    if (!absl::SimpleAtoi(version, &step)) return BadRef(text, "the step does not fit a signed 64-bit integer");
+    if (!absl::SimpleAtoi(version, &step))
+      return BadRef(text, "the step does not fit a signed 64-bit integer");
     ref.step = step;
     return ref;
   }
@@ -71,9 +73,9 @@ absl::Status CheckCheckpointName(absl::string_view name) {
   }
   for (absl::string_view segment : absl::StrSplit(name, '/')) {
     if (!IsWord(segment) || !absl::ascii_isalnum(static_cast<unsigned char>(segment[0]))) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("checkpoint name \"", name, "\": expected segments joined with '/', each a letter or digit ",
-                       "followed by letters, digits, '.', '_' and '-'; found \"", segment, "\""));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "checkpoint name \"", name, "\": expected segments joined with '/', each a letter or digit ",
+          "followed by letters, digits, '.', '_' and '-'; found \"", segment, "\""));
     }
   }
   return absl::OkStatus();
@@ -81,10 +83,12 @@ absl::Status CheckCheckpointName(absl::string_view name) {
 
 absl::Status CheckTagName(absl::string_view tag) {
   if (tag.size() > kMaxTagBytes) {
-    return absl::InvalidArgumentError(absl::StrCat("tag of ", tag.size(), " bytes: expected at most ", kMaxTagBytes));
+    return absl::InvalidArgumentError(
+        absl::StrCat("tag of ", tag.size(), " bytes: expected at most ", kMaxTagBytes));
   }
   if (tag == "latest") {
-    return absl::InvalidArgumentError("tag \"latest\": it is computed, the highest committed step; choose another name");
+    return absl::InvalidArgumentError(
+        "tag \"latest\": it is computed, the highest committed step; choose another name");
   }
   if (!IsWord(tag) || !absl::ascii_isalpha(static_cast<unsigned char>(tag[0]))) {
     return absl::InvalidArgumentError(

@@ -29,7 +29,8 @@ absl::StatusOr<uint64_t> ElementCount(absl::Span<const int64_t> shape) {
   uint64_t count = 1;
   for (int64_t extent : shape) {
     if (extent < 0) {
-      return absl::InvalidArgumentError(absl::StrCat("shape ", ShapeToString(shape), ": negative extent ", extent));
+      return absl::InvalidArgumentError(
+          absl::StrCat("shape ", ShapeToString(shape), ": negative extent ", extent));
     }
     if (extent == 0) {
       empty = true;
@@ -37,8 +38,8 @@ absl::StatusOr<uint64_t> ElementCount(absl::Span<const int64_t> shape) {
     }
     const auto product = CheckedMul(count, static_cast<uint64_t>(extent));
     if (!product.has_value() || *product > kMaxInt64) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("shape ", ShapeToString(shape), ": more elements than a signed 64-bit integer can count"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "shape ", ShapeToString(shape), ": more elements than a signed 64-bit integer can count"));
     }
     count = *product;
   }
@@ -79,16 +80,16 @@ std::string Box::ToString() const {
 
 absl::Status CheckBox(const Box& box, absl::Span<const int64_t> shape) {
   if (box.offset.size() != shape.size() || box.extent.size() != shape.size()) {
-    return absl::InvalidArgumentError(absl::StrCat("box with offset ", ShapeToString(box.offset), " and extent ",
-                                                   ShapeToString(box.extent), ": expected the rank of shape ",
-                                                   ShapeToString(shape)));
+    return absl::InvalidArgumentError(absl::StrCat("box with offset ", ShapeToString(box.offset),
+                                                   " and extent ", ShapeToString(box.extent),
+                                                   ": expected the rank of shape ", ShapeToString(shape)));
   }
   for (size_t d = 0; d < shape.size(); ++d) {
     const int64_t offset = box.offset[d], extent = box.extent[d];
     if (offset < 0 || extent < 0 || offset > shape[d] || extent > shape[d] - offset) {
-      return absl::InvalidArgumentError(absl::StrCat("box with offset ", ShapeToString(box.offset), " and extent ",
-                                                     ShapeToString(box.extent), " leaves shape ",
-                                                     ShapeToString(shape), " in dimension ", d));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "box with offset ", ShapeToString(box.offset), " and extent ", ShapeToString(box.extent),
+          " leaves shape ", ShapeToString(shape), " in dimension ", d));
     }
   }
   return absl::OkStatus();

@@ -1,16 +1,17 @@
 // Whether boxes cover a tensor exactly (CheckTiling of shape.h).
 //
-// How many boxes cover an element is a step function of its position. It is the running sum, over all dimensions, of
-// what the boxes' corners say: a box adds (-1)^m at each of its corners that has m coordinates at a far end. Two such
-// functions are equal exactly if their corners add up alike, so it is enough to sum the corners and to compare with
-// those of the whole tensor. Corners at the tensor's own far end change nothing inside it and are left out; what
-// remains of the whole tensor is one corner, at the origin.
+// How many boxes cover an element is a step function of its position. It is the running sum, over all
+// dimensions, of what the boxes' corners say: a box adds (-1)^m at each of its corners that has m coordinates
+// at a far end. Two such functions are equal exactly if their corners add up alike, so it is enough to sum
+// the corners and to compare with those of the whole tensor. Corners at the tensor's own far end change
+// nothing inside it and are left out; what remains of the whole tensor is one corner, at the origin.
 //
-// The corner that comes first in row-major order among those that do not add up is the first wrong element: no other
-// such corner lies before it in every dimension, so its sum is by how much the element's cover differs from one.
+// The corner that comes first in row-major order among those that do not add up is the first wrong element:
+// no other such corner lies before it in every dimension, so its sum is by how much the element's cover
+// differs from one.
 //
-// A box has up to 2^rank corners. Usual grids split few dimensions; where there are too many corners, boxes are
-// compared in pairs, and holes found by their volume.
+// A box has up to 2^rank corners. Usual grids split few dimensions; where there are too many corners, boxes
+// are compared in pairs, and holes found by their volume.
 
 #include <algorithm>
 #include <bit>
@@ -61,7 +62,8 @@ class Checker {
   }
 
  private:
-  // Per dimension the coordinates where something begins or ends, 0 included and the far end excluded, ascending.
+  // Per dimension the coordinates where something begins or ends, 0 included and the far end excluded,
+  // ascending.
   void CollectCuts() {
     cuts_.resize(shape_.size());
     for (size_t d = 0; d < shape_.size(); ++d) {
@@ -95,9 +97,9 @@ class Checker {
   }
 
   std::optional<Fault> FirstFault(uint64_t count) const {
-    // Keys are the ranks of the coordinates among the cuts, the first dimension highest: they sort in row-major order.
-    // They fit: a dimension has at most as many cuts as elements, and the product of the extents is below 2^63, so that
-    // a key has at most 63 bits and one more per dimension for rounding up.
+    // Keys are the ranks of the coordinates among the cuts, the first dimension highest: they sort in
+    // row-major order. They fit: a dimension has at most as many cuts as elements, and the product of the
+    // extents is below 2^63, so that a key has at most 63 bits and one more per dimension for rounding up.
     std::vector<std::pair<absl::uint128, int32_t>> corners;
     corners.reserve(count + 1);
     corners.emplace_back(0, -1);
@@ -115,8 +117,7 @@ class Checker {
         }
       }
     }
-    std::sort(corners.begin(), corners.end(),
-              [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::sort(corners.begin(), corners.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
     for (size_t c = 0; c < corners.size();) {
       const absl::uint128 key = corners[c].first;
       int64_t sum = 0;
@@ -148,9 +149,8 @@ class Checker {
       if (cuts_[d].size() > cuts_[along].size()) along = d;
     }
     std::vector<size_t> order = used_;
-    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-      return boxes_[a].offset[along] < boxes_[b].offset[along];
-    });
+    std::stable_sort(order.begin(), order.end(),
+                     [&](size_t a, size_t b) { return boxes_[a].offset[along] < boxes_[b].offset[along]; });
     std::vector<size_t> active;
     for (size_t i : order) {
       size_t kept = 0;
@@ -172,8 +172,8 @@ class Checker {
     return true;
   }
 
-  // For boxes that do not overlap: the first element that none covers. Halves the part of the tensor where volume is
-  // missing, one dimension after the other, until it lies between two cuts in each.
+  // For boxes that do not overlap: the first element that none covers. Halves the part of the tensor where
+  // volume is missing, one dimension after the other, until it lies between two cuts in each.
   std::optional<std::vector<int64_t>> FirstHole() const {
     Box part = Box::Whole(shape_);
     if (!MissesVolume(part)) return std::nullopt;
@@ -210,7 +210,8 @@ class Checker {
     return missing != 0;
   }
 
-  // The element `at` is free, and so is all of a box that begins there: it ends where the boxes in its way begin.
+  // The element `at` is free, and so is all of a box that begins there: it ends where the boxes in its way
+  // begin.
   Tiling HoleAt(const std::vector<int64_t>& at) const {
     Box hole{at, Shape(at.size())};
     for (size_t d = 0; d < at.size(); ++d) hole.extent[d] = shape_[d] - at[d];

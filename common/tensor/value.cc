@@ -22,7 +22,8 @@ bool Value::operator==(const Value& other) const {
     case Kind::kFloat:
       return Bits(number.real()) == Bits(other.number.real());
     case Kind::kComplex:
-      return Bits(number.real()) == Bits(other.number.real()) && Bits(number.imag()) == Bits(other.number.imag());
+      return Bits(number.real()) == Bits(other.number.real()) &&
+             Bits(number.imag()) == Bits(other.number.imag());
     case Kind::kBigInt:
     case Kind::kString:
     case Kind::kBytes:

@@ -59,7 +59,7 @@ struct Value {
 // A text a person can read: `3`, `"adam"`, `b"\x00"`, `(1, 2)`, `None`.
 std::string ValueToString(const Value& value);
 
-// Our own encoding, used in manifests and on the wire (server/engine/MANIFEST.md, section "Value").
+// Our own encoding, used in manifests and on the wire (VALUE.md beside this file).
 std::string EncodeValue(const Value& value);
 // INVALID_ARGUMENT for anything that EncodeValue does not write, deeper than 64 levels included.
 absl::StatusOr<Value> DecodeValue(absl::string_view bytes);

@@ -1,4 +1,5 @@
-// EncodeValue and DecodeValue of value.h. server/engine/MANIFEST.md, section "Value", has the table of the bytes.
+// EncodeValue and DecodeValue of value.h. server/engine/MANIFEST.md, section "Value", has the table of the
+// bytes.
 
 #include <algorithm>
 #include <bit>
@@ -84,7 +85,8 @@ class Decoder {
   size_t Left() const { return bytes_.size() - at_; }
 
   absl::Status Error(absl::string_view what) const {
-    return absl::InvalidArgumentError(absl::StrCat("encoded value, offset ", at_, " of ", bytes_.size(), ": ", what));
+    return absl::InvalidArgumentError(
+        absl::StrCat("encoded value, offset ", at_, " of ", bytes_.size(), ": ", what));
   }
 
   absl::StatusOr<Value> Decode(int depth) {
@@ -178,11 +180,13 @@ class Decoder {
     return std::bit_cast<double>(bits);
   }
 
-  // How many children a container at that depth has, each of at least that many bytes. Nothing is reserved for them:
-  // a count that fits the rest of the bytes at every level of nesting would reserve the rest at every level.
+  // How many children a container at that depth has, each of at least that many bytes. Nothing is reserved
+  // for them: a count that fits the rest of the bytes at every level of nesting would reserve the rest at
+  // every level.
   absl::StatusOr<uint64_t> TakeCount(uint64_t least_bytes, int depth) {
     CAIRN_ASSIGN_OR_RETURN(const uint64_t count, TakeVarint());
-    if (count > Left() / least_bytes) return Error(absl::StrCat(count, " items do not fit the ", Left(), " bytes left"));
+    if (count > Left() / least_bytes)
+      return Error(absl::StrCat(count, " items do not fit the ", Left(), " bytes left"));
     if (depth >= kMaxDepth) return Error(absl::StrCat("containers nested deeper than ", kMaxDepth));
     return count;
   }

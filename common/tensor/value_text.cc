@@ -40,7 +40,8 @@ std::string QuotedText(const std::string& text) {
 std::string SequenceText(const Value& value) {
   const bool is_list = value.kind == Value::Kind::kList;
   if (value.items.empty() && value.length > 0) {
-    return absl::StrCat(is_list ? "list" : "tuple", " of ", value.length, value.length == 1 ? " entry" : " entries");
+    return absl::StrCat(is_list ? "list" : "tuple", " of ", value.length,
+                        value.length == 1 ? " entry" : " entries");
   }
   std::string text = is_list ? "[" : "(";
   for (size_t i = 0; i < value.items.size(); ++i) {

@@ -58,7 +58,8 @@ absl::StatusOr<const OptionSpec*> FindKey(const std::string& key, const std::str
     if (key == spec.key) return &spec;
     known.emplace_back(spec.key);
   }
-  return BadOption(source, absl::StrCat("the name of an option (", DidYouMean(key, known, "see cairnd --help"), ")"),
+  return BadOption(source,
+                   absl::StrCat("the name of an option (", DidYouMean(key, known, "see cairnd --help"), ")"),
                    JsonQuoted(key));
 }
 
@@ -68,11 +69,13 @@ absl::StatusOr<std::vector<std::string>> Values(const OptionSpec& spec, const YA
   const std::string named = absl::StrCat(source, ": ", spec.key);
   if (!spec.IsList() || !node.IsSequence()) {
     // `key:` alone is a null, which might be meant as empty or be a forgotten value.
-    return BadOption(named, ExpectedText(spec), node.IsNull() ? "nothing (an empty text is written \"\")" : KindName(node));
+    return BadOption(named, ExpectedText(spec),
+                     node.IsNull() ? "nothing (an empty text is written \"\")" : KindName(node));
   }
   std::vector<std::string> values;
   for (const YAML::Node& item : node) {
-    if (!item.IsScalar()) return BadOption(named, ExpectedText(spec), absl::StrCat(KindName(item), " in the list"));
+    if (!item.IsScalar())
+      return BadOption(named, ExpectedText(spec), absl::StrCat(KindName(item), " in the list"));
     values.push_back(item.Scalar());
   }
   return values;
@@ -89,7 +92,8 @@ absl::StatusOr<std::vector<ConfigEntry>> ReadEntries(const std::string& path, co
     const std::string key = pair.first.Scalar();
     CAIRN_ASSIGN_OR_RETURN(const OptionSpec* spec, FindKey(key, source));
     const auto [earlier, is_new] = first_at.emplace(key, source);
-    if (!is_new) return BadOption(source, absl::StrCat(key, " once"), absl::StrCat("it again after ", earlier->second));
+    if (!is_new)
+      return BadOption(source, absl::StrCat(key, " once"), absl::StrCat("it again after ", earlier->second));
     CAIRN_ASSIGN_OR_RETURN(std::vector<std::string> values, Values(*spec, pair.second, source));
     entries.push_back({spec, source, std::move(values)});
   }

@@ -34,7 +34,7 @@ bool LogEnabled(LogLevel level);
 // The line, without its end of line. Whatever bytes come in, one line of valid UTF-8 without control characters comes
 // out.
 //   kText  2026-08-01T12:00:00.123Z INFO    checkpoint committed ref=team/run@100 bytes=4096
-//   kJson  {"time":"2026-08-01T12:00:00.123Z","level":"info","msg":"checkpoint committed","ref":"team/run@100","bytes":4096}
+//   kJson  {"time":"2026-08-01T12:00:00.123Z","level":"info","msg":"checkpoint committed","ref":"team/run@100"}
 // In JSON, a number that is no number (infinity, NaN) is a string, and a field named like one of ours ("msg") gets a
 // "_" behind its name, as does a key that came before.
 std::string FormatLogLine(LogFormat format, absl::Time time, LogLevel level, absl::string_view message,

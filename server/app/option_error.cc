@@ -34,10 +34,13 @@ absl::Status BadOption(absl::string_view source, absl::string_view expected, abs
   return WithErrorInfo(
       absl::InvalidArgumentError(absl::StrCat(source, ": expected ", expected, ", found ", found)),
       {"BAD_OPTION",
-       {{"source", std::string(source)}, {"expected", std::string(expected)}, {"found", std::string(found)}}});
+       {{"source", std::string(source)},
+        {"expected", std::string(expected)},
+        {"found", std::string(found)}}});
 }
 
-std::string DidYouMean(absl::string_view name, absl::Span<const std::string> known, absl::string_view otherwise) {
+std::string DidYouMean(absl::string_view name, absl::Span<const std::string> known,
+                       absl::string_view otherwise) {
   name = name.substr(0, 64);  // Names are short, and the work grows with the length.
   size_t best = std::max<size_t>(2, name.size() / 3) + 1;
   const std::string* nearest = nullptr;

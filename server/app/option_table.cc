@@ -27,6 +27,7 @@ constexpr int64_t kLongestSocketPath = 107;
 constexpr int64_t kLongestPath = 4095;
 
 const std::vector<OptionSpec>& Table() {
+  // clang-format off
   using O = DaemonOptions;
   static const auto& table = *new std::vector<OptionSpec>{
       {"data_dir", "Storage", &O::data_dir, {1, kLongestPath},
@@ -75,12 +76,14 @@ const std::vector<OptionSpec>& Table() {
       {"log_format", "Logging", &O::log_format, {},
        "Lines for people, or one JSON object per line. Logs go to standard error"},
   };
+  // clang-format on
   return table;
 }
 
 std::string RangeText(const OptionRange& range, const std::function<std::string(int64_t)>& show) {
-  std::string text = range.most == kNoLimit ? absl::StrCat("of at least ", show(range.least))
-                                            : absl::StrCat("from ", show(range.least), " to ", show(range.most));
+  std::string text = range.most == kNoLimit
+                         ? absl::StrCat("of at least ", show(range.least))
+                         : absl::StrCat("from ", show(range.least), " to ", show(range.most));
   if (range.or_zero) absl::StrAppend(&text, ", or 0");
   return text;
 }
@@ -107,14 +110,19 @@ struct Expected {
                         RangeText(range, [](int64_t n) { return FormatBytes(static_cast<uint64_t>(n)); }));
   }
   std::string operator()(absl::Duration DaemonOptions::*) const {
-    return absl::StrCat("a time (ms, s, m, h) ",
-                        RangeText(range, [](int64_t n) { return absl::FormatDuration(absl::Milliseconds(n)); }));
+    return absl::StrCat("a time (ms, s, m, h) ", RangeText(range, [](int64_t n) {
+                          return absl::FormatDuration(absl::Milliseconds(n));
+                        }));
   }
   std::string operator()(uint32_t DaemonOptions::*) const {
     return absl::StrCat("octal file mode bits from 0 to ", FormatMode(static_cast<uint32_t>(range.most)));
   }
-  std::string operator()(LogLevel DaemonOptions::*) const { return absl::StrCat("one of ", LogLevelChoices()); }
-  std::string operator()(LogFormat DaemonOptions::*) const { return absl::StrCat("one of ", LogFormatChoices()); }
+  std::string operator()(LogLevel DaemonOptions::*) const {
+    return absl::StrCat("one of ", LogLevelChoices());
+  }
+  std::string operator()(LogFormat DaemonOptions::*) const {
+    return absl::StrCat("one of ", LogFormatChoices());
+  }
 };
 
 // ... how it is read; false if `text` is none ...
@@ -123,12 +131,12 @@ struct Read {
   std::string text;
   DaemonOptions* options;
 
-  bool operator()(std::string DaemonOptions::* member) const {
+  bool operator()(std::string DaemonOptions::*member) const {
     if (!InRange(static_cast<int64_t>(text.size()), range) || !IsPrintableUtf8(text)) return false;
     options->*member = std::string(text);
     return true;
   }
-  bool operator()(std::vector<std::string> DaemonOptions::* member) const {
+  bool operator()(std::vector<std::string> DaemonOptions::*member) const {
     std::vector<std::string> items;
     for (absl::string_view item : absl::StrSplit(text, ',', absl::SkipWhitespace())) {
       items.emplace_back(absl::StripAsciiWhitespace(item));
@@ -137,29 +145,29 @@ struct Read {
     options->*member = std::move(items);
     return true;
   }
-  bool operator()(bool DaemonOptions::* member) const { return Store(ParseBool(text), member); }
-  bool operator()(int64_t DaemonOptions::* member) const {
+  bool operator()(bool DaemonOptions::*member) const { return Store(ParseBool(text), member); }
+  bool operator()(int64_t DaemonOptions::*member) const {
     const std::optional<int64_t> value = ParseWholeNumber(text);
     return value && InRange(*value, range) && Store(value, member);
   }
-  bool operator()(uint64_t DaemonOptions::* member) const {
+  bool operator()(uint64_t DaemonOptions::*member) const {
     const std::optional<uint64_t> value = ParseBytes(text);
-    return value && *value <= static_cast<uint64_t>(kNoLimit) && InRange(static_cast<int64_t>(*value), range) &&
-           Store(value, member);
+    return value && *value <= static_cast<uint64_t>(kNoLimit) &&
+           InRange(static_cast<int64_t>(*value), range) && Store(value, member);
   }
-  bool operator()(absl::Duration DaemonOptions::* member) const {
+  bool operator()(absl::Duration DaemonOptions::*member) const {
     const std::optional<absl::Duration> value = ParseNonNegativeDuration(text);
     return value && InRange(absl::ToInt64Milliseconds(*value), range) && Store(value, member);
   }
-  bool operator()(uint32_t DaemonOptions::* member) const {
+  bool operator()(uint32_t DaemonOptions::*member) const {
     const std::optional<uint32_t> value = ParseMode(text);
     return value && InRange(*value, range) && Store(value, member);
   }
-  bool operator()(LogLevel DaemonOptions::* member) const { return Store(ParseLogLevel(text), member); }
-  bool operator()(LogFormat DaemonOptions::* member) const { return Store(ParseLogFormat(text), member); }
+  bool operator()(LogLevel DaemonOptions::*member) const { return Store(ParseLogLevel(text), member); }
+  bool operator()(LogFormat DaemonOptions::*member) const { return Store(ParseLogFormat(text), member); }
 
   template <typename T>
-  bool Store(const std::optional<T>& value, T DaemonOptions::* member) const {
+  bool Store(const std::optional<T>& value, T DaemonOptions::*member) const {
     if (value) options->*member = *value;
     return value.has_value();
   }
@@ -168,17 +176,19 @@ struct Read {
 // ... and how it is shown.
 struct Show {
   const DaemonOptions& options;
-  std::string operator()(std::string DaemonOptions::* member) const { return options.*member; }
-  std::string operator()(std::vector<std::string> DaemonOptions::* member) const {
+  std::string operator()(std::string DaemonOptions::*member) const { return options.*member; }
+  std::string operator()(std::vector<std::string> DaemonOptions::*member) const {
     return absl::StrJoin(options.*member, ",");
   }
-  std::string operator()(bool DaemonOptions::* member) const { return options.*member ? "true" : "false"; }
-  std::string operator()(int64_t DaemonOptions::* member) const { return absl::StrCat(options.*member); }
-  std::string operator()(uint64_t DaemonOptions::* member) const { return FormatBytes(options.*member); }
-  std::string operator()(absl::Duration DaemonOptions::* member) const { return absl::FormatDuration(options.*member); }
-  std::string operator()(uint32_t DaemonOptions::* member) const { return FormatMode(options.*member); }
-  std::string operator()(LogLevel DaemonOptions::* member) const { return FormatLogLevel(options.*member); }
-  std::string operator()(LogFormat DaemonOptions::* member) const { return FormatLogFormat(options.*member); }
+  std::string operator()(bool DaemonOptions::*member) const { return options.*member ? "true" : "false"; }
+  std::string operator()(int64_t DaemonOptions::*member) const { return absl::StrCat(options.*member); }
+  std::string operator()(uint64_t DaemonOptions::*member) const { return FormatBytes(options.*member); }
+  std::string operator()(absl::Duration DaemonOptions::*member) const {
+    return absl::FormatDuration(options.*member);
+  }
+  std::string operator()(uint32_t DaemonOptions::*member) const { return FormatMode(options.*member); }
+  std::string operator()(LogLevel DaemonOptions::*member) const { return FormatLogLevel(options.*member); }
+  std::string operator()(LogFormat DaemonOptions::*member) const { return FormatLogFormat(options.*member); }
 };
 
 }  // namespace
@@ -186,7 +196,9 @@ struct Show {
 std::string OptionSpec::Flag() const { return absl::StrCat("--", absl::StrReplaceAll(key, {{"_", "-"}})); }
 std::string OptionSpec::Environment() const { return absl::StrCat("CAIRND_", absl::AsciiStrToUpper(key)); }
 bool OptionSpec::IsBool() const { return std::holds_alternative<bool DaemonOptions::*>(member); }
-bool OptionSpec::IsList() const { return std::holds_alternative<std::vector<std::string> DaemonOptions::*>(member); }
+bool OptionSpec::IsList() const {
+  return std::holds_alternative<std::vector<std::string> DaemonOptions::*>(member);
+}
 
 absl::Span<const OptionSpec> OptionTable() { return Table(); }
 
@@ -203,9 +215,12 @@ std::string OptionText(const OptionSpec& spec, const DaemonOptions& options) {
 
 std::string OptionYaml(const OptionSpec& spec, const DaemonOptions& options) {
   if (const auto* list = std::get_if<std::vector<std::string> DaemonOptions::*>(&spec.member)) {
-    return absl::StrCat("[", absl::StrJoin(options.*(*list), ", ", [](std::string* out, const std::string& item) {
-                          absl::StrAppend(out, JsonQuoted(item));
-                        }), "]");
+    return absl::StrCat("[",
+                        absl::StrJoin(options.*(*list), ", ",
+                                      [](std::string* out, const std::string& item) {
+                                        absl::StrAppend(out, JsonQuoted(item));
+                                      }),
+                        "]");
   }
   const std::string text = OptionText(spec, options);
   return std::holds_alternative<std::string DaemonOptions::*>(spec.member) ? JsonQuoted(text) : text;

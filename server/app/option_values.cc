@@ -29,10 +29,11 @@ struct Named {
   T value;
 };
 constexpr std::array<Named<LogLevel>, 4> kLogLevels = {{{"debug", LogLevel::kDebug},
-                                                         {"info", LogLevel::kInfo},
-                                                         {"warning", LogLevel::kWarning},
-                                                         {"error", LogLevel::kError}}};
-constexpr std::array<Named<LogFormat>, 2> kLogFormats = {{{"text", LogFormat::kText}, {"json", LogFormat::kJson}}};
+                                                        {"info", LogLevel::kInfo},
+                                                        {"warning", LogLevel::kWarning},
+                                                        {"error", LogLevel::kError}}};
+constexpr std::array<Named<LogFormat>, 2> kLogFormats = {
+    {{"text", LogFormat::kText}, {"json", LogFormat::kJson}}};
 
 template <typename List>
 auto FindValue(const List& list, absl::string_view name) {
@@ -53,7 +54,8 @@ std::string FindName(const List& list, T value) {
 
 template <typename List>
 std::string Names(const List& list) {
-  return absl::StrJoin(list, ", ", [](std::string* out, const auto& item) { absl::StrAppend(out, item.name); });
+  return absl::StrJoin(list, ", ",
+                       [](std::string* out, const auto& item) { absl::StrAppend(out, item.name); });
 }
 
 }  // namespace
@@ -96,7 +98,8 @@ std::string FormatBytes(uint64_t bytes) {
 
 std::optional<absl::Duration> ParseNonNegativeDuration(absl::string_view text) {
   absl::Duration duration;
-  if (text.empty() || (!absl::ascii_isdigit(text[0]) && text[0] != '.')) return std::nullopt;  // No sign, no "inf".
+  if (text.empty() || (!absl::ascii_isdigit(text[0]) && text[0] != '.'))
+    return std::nullopt;  // No sign, no "inf".
   if (!absl::ParseDuration(text, &duration) || duration == absl::InfiniteDuration()) return std::nullopt;
   if (duration % absl::Milliseconds(1) != absl::ZeroDuration()) return std::nullopt;
   return duration;

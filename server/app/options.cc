@@ -135,11 +135,13 @@ absl::StatusOr<ParsedOptions> ParseOptions(absl::Span<const std::string> args, c
   for (const OptionSpec& spec : OptionTable()) parsed.sources[std::string(spec.key)] = "default";
   if (line.action == DaemonAction::kHelp || line.action == DaemonAction::kVersion) return parsed;
 
-  parsed.config_file = line.config_file ? *line.config_file : env(std::string(kConfigEnvironment)).value_or("");
+  parsed.config_file =
+      line.config_file ? *line.config_file : env(std::string(kConfigEnvironment)).value_or("");
   if (!parsed.config_file.empty()) {
     CAIRN_ASSIGN_OR_RETURN(const std::vector<ConfigEntry> entries, ReadConfigFile(parsed.config_file));
     for (const ConfigEntry& entry : entries) {
-      CAIRN_RETURN_IF_ERROR(Apply(*entry.spec, absl::StrCat(entry.source, ": ", entry.spec->key), entry.values, &parsed));
+      CAIRN_RETURN_IF_ERROR(
+          Apply(*entry.spec, absl::StrCat(entry.source, ": ", entry.spec->key), entry.values, &parsed));
       parsed.sources[std::string(entry.spec->key)] = entry.source;
     }
   }

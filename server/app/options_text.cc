@@ -62,7 +62,8 @@ std::string OptionsHelp() {
     if (spec.group != group) absl::StrAppend(&out, "\n", spec.group, ":\n");
     group = spec.group;
     absl::StrAppend(&out, "  ", spec.Flag(), spec.IsBool() ? "[=true|false]" : " VALUE", "\n",
-                    Wrapped(absl::StrCat(spec.help, ". Expects ", ExpectedText(spec), ". Default: ", DefaultText(spec), ".")),
+                    Wrapped(absl::StrCat(spec.help, ". Expects ", ExpectedText(spec),
+                                         ". Default: ", DefaultText(spec), ".")),
                     "\n");
   }
   return out;
@@ -74,9 +75,12 @@ std::string OptionsMarkdown() {
       "\n"
       "<!-- Generated from server/app/option_table.cc: do not edit. See server/app/README.md. -->\n"
       "\n"
-      "Every option may be given as a flag, as an environment variable or in a YAML file, and all of them have defaults.\n"
-      "The flag wins over the environment, the environment over the file, the file over the default. The file is named by\n"
-      "`--config FILE` or `CAIRND_CONFIG`. Unknown keys and flags and values out of range are refused, with the place and\n"
+      "Every option may be given as a flag, as an environment variable or in a YAML file, and all of them "
+      "have defaults.\n"
+      "The flag wins over the environment, the environment over the file, the file over the default. The "
+      "file is named by\n"
+      "`--config FILE` or `CAIRND_CONFIG`. Unknown keys and flags and values out of range are refused, with "
+      "the place and\n"
       "the nearest name that exists.\n"
       "\n"
       "```yaml\n"
@@ -87,19 +91,24 @@ std::string OptionsMarkdown() {
       "session_lease: 30m\n"
       "```\n"
       "\n"
-      "`cairnd --print-config` prints the options in force and where each came from, as such a file. `cairnd\n"
-      "--check-config` checks them and stops. Amounts of bytes have the units KiB, MiB, GiB or none, times the units ms, s,\n"
-      "m, h (`1h30m`). An option that is true or false may be given as `--durable-writes=false` or `--no-durable-writes`.\n"
+      "`cairnd --print-config` prints the options in force and where each came from, as such a file. "
+      "`cairnd\n"
+      "--check-config` checks them and stops. Amounts of bytes have the units KiB, MiB, GiB or none, times "
+      "the units ms, s,\n"
+      "m, h (`1h30m`). An option that is true or false may be given as `--durable-writes=false` or "
+      "`--no-durable-writes`.\n"
       "A list is written with commas, or as a YAML list; its flag may be repeated.\n";
   absl::string_view group;
   for (const OptionSpec& spec : OptionTable()) {
     if (spec.group != group) {
-      absl::StrAppend(&out, "\n## ", spec.group, "\n\n| in the file | flag | environment | default | expects | meaning |\n",
+      absl::StrAppend(&out, "\n## ", spec.group,
+                      "\n\n| in the file | flag | environment | default | expects | meaning |\n",
                       "|---|---|---|---|---|---|\n");
     }
     group = spec.group;
-    absl::StrAppend(&out, "| `", spec.key, "` | `", spec.Flag(), "` | `", spec.Environment(), "` | `", DefaultText(spec),
-                    "` | ", MarkdownCell(ExpectedText(spec)), " | ", MarkdownCell(spec.help), ". |\n");
+    absl::StrAppend(&out, "| `", spec.key, "` | `", spec.Flag(), "` | `", spec.Environment(), "` | `",
+                    DefaultText(spec), "` | ", MarkdownCell(ExpectedText(spec)), " | ",
+                    MarkdownCell(spec.help), ". |\n");
   }
   return out;
 }

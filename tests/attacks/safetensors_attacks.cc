@@ -18,7 +18,8 @@ std::string Length(uint64_t value) {
 
 // One tensor "a".
 std::string Tensor(absl::string_view dtype, absl::string_view shape, absl::string_view offsets) {
-  return absl::StrCat(R"("a":{"dtype":")", dtype, R"(","shape":)", shape, R"(,"data_offsets":)", offsets, "}");
+  return absl::StrCat(R"("a":{"dtype":")", dtype, R"(","shape":)", shape, R"(,"data_offsets":)", offsets,
+                      "}");
 }
 
 std::string Repeat(absl::string_view text, size_t times) {
@@ -66,25 +67,32 @@ std::vector<SafetensorsAttack> SafetensorsAttacks() {
       {"overlong_utf8_name", SafetensorsFile(absl::StrCat("{\"\xc0\x80\":", kTwo, "}"), "ab"), "not JSON"},
       {"lone_surrogate_name", SafetensorsFile(absl::StrCat(R"({"\ud800":)", kTwo, "}"), "ab"), "not JSON"},
       {"control_character_name", SafetensorsFile(absl::StrCat("{\"\x01\":", kTwo, "}"), "ab"), "not JSON"},
-      {"nested_arrays", SafetensorsFile(absl::StrCat(R"({"a":{"x":)", Repeat("[", 100'000))), "nested deeper"},
+      {"nested_arrays", SafetensorsFile(absl::StrCat(R"({"a":{"x":)", Repeat("[", 100'000))),
+       "nested deeper"},
       {"nested_objects", SafetensorsFile(Repeat(R"({"a":)", 50'000)), "nested deeper"},
       // Members.
-      {"name_twice", SafetensorsFile(absl::StrCat(R"({"a":)", kTwo, R"(,"a":)", kTwo, "}"), "ab"), "appears twice"},
+      {"name_twice", SafetensorsFile(absl::StrCat(R"({"a":)", kTwo, R"(,"a":)", kTwo, "}"), "ab"),
+       "appears twice"},
       {"name_twice_by_escape",
-       SafetensorsFile(absl::StrCat(R"({"a":)", kTwo, R"(,"\u0061":{"dtype":"U8","shape":[0],"data_offsets":[2,2]}})"), "ab"),
+       SafetensorsFile(
+           absl::StrCat(R"({"a":)", kTwo, R"(,"\u0061":{"dtype":"U8","shape":[0],"data_offsets":[2,2]}})"),
+           "ab"),
        "appears twice"},
       {"long_name", SafetensorsFile(absl::StrCat("{\"", std::string(5000, 'n'), "\":", kTwo, "}"), "ab"),
        "over the limit"},
-      {"tensor_is_array", SafetensorsFile(R"({"a":["U8",[2],[0,2]]})", "ab"), "expected an object, found an array"},
+      {"tensor_is_array", SafetensorsFile(R"({"a":["U8",[2],[0,2]]})", "ab"),
+       "expected an object, found an array"},
       {"tensor_is_null", SafetensorsFile(R"({"a":null})"), "expected an object, found null"},
       {"no_dtype", SafetensorsFile(R"({"a":{"shape":[2],"data_offsets":[0,2]}})", "ab"), "lacks \"dtype\""},
       {"no_shape", SafetensorsFile(R"({"a":{"dtype":"U8","data_offsets":[0,2]}})", "ab"), "lacks \"shape\""},
       {"no_offsets", SafetensorsFile(R"({"a":{"dtype":"U8","shape":[2]}})", "ab"), "lacks \"data_offsets\""},
-      {"field_twice", SafetensorsFile(R"({"a":{"dtype":"U8","dtype":"U8","shape":[2],"data_offsets":[0,2]}})", "ab"),
+      {"field_twice",
+       SafetensorsFile(R"({"a":{"dtype":"U8","dtype":"U8","shape":[2],"data_offsets":[0,2]}})", "ab"),
        "has \"dtype\" twice"},
       {"unknown_dtype", one("C128", "[1]", "[0,16]", std::string(16, 'x')), "unknown dtype \"C128\""},
       {"lower_case_dtype", one("u8", "[2]", "[0,2]", "ab"), "unknown dtype"},
-      {"dtype_is_number", SafetensorsFile(R"({"a":{"dtype":8,"shape":[2],"data_offsets":[0,2]}})", "ab"), "bad \"dtype\""},
+      {"dtype_is_number", SafetensorsFile(R"({"a":{"dtype":8,"shape":[2],"data_offsets":[0,2]}})", "ab"),
+       "bad \"dtype\""},
       {"shape_is_number", one("U8", "2", "[0,2]", "ab"), "bad \"shape\""},
       {"shape_is_object", one("U8", "{}", "[0,2]", "ab"), "bad \"shape\""},
       {"shape_is_nested", one("U8", "[[2]]", "[0,2]", "ab"), "bad \"shape\""},
@@ -93,21 +101,27 @@ std::vector<SafetensorsAttack> SafetensorsAttacks() {
       {"shape_is_string", one("U8", R"(["2"])", "[0,2]", "ab"), "bad \"shape\""},
       {"shape_above_int64", one("U8", "[9223372036854775808]", "[0,2]", "ab"), "beyond int64"},
       {"shape_above_uint64", one("U8", "[18446744073709551616]", "[0,2]", "ab"), "not an integer"},
+      {"shape_of_endless_digits", one("U8", absl::StrCat("[", std::string(100'000, '1'), "]"), "[0,2]", "ab"),
+       "more than 400 digits"},
       {"shape_wraps_to_zero", one("U8", "[4294967296,4294967296]", "[0,0]", ""), "\"a\""},
       {"size_wraps_to_zero", one("U64", "[2305843009213693952]", "[0,0]", ""), "\"a\""},
-      {"too_many_dimensions", one("U8", absl::StrCat("[", Repeat("1,", 40), "1]"), "[0,1]", "a"), "more than 32 dimensions"},
+      {"too_many_dimensions", one("U8", absl::StrCat("[", Repeat("1,", 40), "1]"), "[0,1]", "a"),
+       "more than 32 dimensions"},
       {"offsets_one_number", one("U8", "[2]", "[0]", "ab"), "found 1 numbers"},
       {"offsets_three_numbers", one("U8", "[2]", "[0,2,2]", "ab"), "found three numbers"},
       // Coverage.
       {"offsets_reversed", one("U8", "[2]", "[2,0]", "ab"), "no holes and no overlaps"},
       {"hole_in_front", one("U8", "[2]", "[1,3]", "abc"), "no holes and no overlaps"},
-      {"overlap", SafetensorsFile(absl::StrCat(R"({"a":)", kTwo, R"(,"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}})"),
-                                  "abc"),
+      {"overlap",
+       SafetensorsFile(
+           absl::StrCat(R"({"a":)", kTwo, R"(,"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}})"), "abc"),
        "no holes and no overlaps"},
       {"same_bytes_twice", SafetensorsFile(absl::StrCat(R"({"a":)", kTwo, R"(,"b":)", kTwo, "}"), "ab"),
        "no holes and no overlaps"},
       {"hole_between",
-       SafetensorsFile(absl::StrCat(R"({"a":)", kTwo, R"(,"b":{"dtype":"U8","shape":[1],"data_offsets":[3,4]}})"), "abcd"),
+       SafetensorsFile(
+           absl::StrCat(R"({"a":)", kTwo, R"(,"b":{"dtype":"U8","shape":[1],"data_offsets":[3,4]}})"),
+           "abcd"),
        "no holes and no overlaps"},
       {"offsets_at_the_end_of_uint64", one("U8", "[2]", "[18446744073709551613,18446744073709551615]", "ab"),
        "no holes and no overlaps"},
@@ -121,8 +135,10 @@ std::vector<SafetensorsAttack> SafetensorsAttacks() {
       // Metadata.
       {"metadata_is_array", SafetensorsFile(R"({"__metadata__":[]})"), "\"__metadata__\" expected an object"},
       {"metadata_is_text", SafetensorsFile(R"({"__metadata__":"x"})"), "\"__metadata__\" expected an object"},
-      {"metadata_value_is_number", SafetensorsFile(R"({"__metadata__":{"k":1}})"), "expected a string, found a number"},
-      {"metadata_value_is_object", SafetensorsFile(R"({"__metadata__":{"k":{}}})"), "expected a string, found an object"},
+      {"metadata_value_is_number", SafetensorsFile(R"({"__metadata__":{"k":1}})"),
+       "expected a string, found a number"},
+      {"metadata_value_is_object", SafetensorsFile(R"({"__metadata__":{"k":{}}})"),
+       "expected a string, found an object"},
       {"metadata_twice", SafetensorsFile(R"({"__metadata__":{},"__metadata__":{}})"), "appears twice"},
       {"metadata_key_twice", SafetensorsFile(R"({"__metadata__":{"k":"1","k":"2"}})"), "has \"k\" twice"},
       {"tensor_named_metadata", SafetensorsFile(absl::StrCat(R"({"__metadata__":)", kTwo, "}"), "ab"),

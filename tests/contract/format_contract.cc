@@ -26,7 +26,8 @@ std::string PatternFor(Dtype dtype, size_t size, unsigned seed) {
   // A Boolean and a type of a few bits leave most of their byte unused.
   const bool narrow = dtype == Dtype::kBool || (dtype >= Dtype::kFloat6E2M3Fn && dtype <= Dtype::kUint2);
   std::string bytes(size, '\0');
-  for (size_t i = 0; i < size; ++i) bytes[i] = static_cast<char>((seed + i * 37 + i / 251) & (narrow ? 1 : 255));
+  for (size_t i = 0; i < size; ++i)
+    bytes[i] = static_cast<char>((seed + i * 37 + i / 251) & (narrow ? 1 : 255));
   return bytes;
 }
 
@@ -46,8 +47,8 @@ void CheckpointContent::AddAsset(const std::string& name, std::string content) {
   bytes.push_back(std::move(content));
 }
 
-absl::Status FormatContract::Write(const CheckpointContent& content, const std::string& path, WriteOptions options,
-                                   size_t piece) const {
+absl::Status FormatContract::Write(const CheckpointContent& content, const std::string& path,
+                                   WriteOptions options, size_t piece) const {
   options.variant = GetParam().variant;
   CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<SinkTree> sink, CreateSinkTree(path, {.durable = false}));
   CAIRN_ASSIGN_OR_RETURN(const auto writer, format().Create(std::move(sink), options));
@@ -65,17 +66,20 @@ absl::Status FormatContract::Write(const CheckpointContent& content, const std::
   return writer->Finish();
 }
 
-absl::StatusOr<std::unique_ptr<CheckpointReader>> FormatContract::Read(const std::string& path, ReadLimits limits) const {
+absl::StatusOr<std::unique_ptr<CheckpointReader>> FormatContract::Read(const std::string& path,
+                                                                       ReadLimits limits) const {
   CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<const SourceTree> source, OpenSourceTree(path));
   return format().Open(std::move(source), {.limits = limits, .variant = GetParam().variant});
 }
 
-void FormatContract::ExpectHolds(const std::string& path, const CheckpointContent& content, size_t window) const {
+void FormatContract::ExpectHolds(const std::string& path, const CheckpointContent& content,
+                                 size_t window) const {
   CAIRN_ASSERT_OK_AND_ASSIGN(const auto reader, Read(path));
   CAIRN_EXPECT_OK(reader->index().Check());
   const auto key = [](const Entry& entry) { return std::pair(entry.kind == EntryKind::kAsset, entry.path); };
   std::map<std::pair<bool, KeyPath>, size_t> found;
-  for (size_t i = 0; i < reader->index().entries.size(); ++i) found.emplace(key(reader->index().entries[i]), i);
+  for (size_t i = 0; i < reader->index().entries.size(); ++i)
+    found.emplace(key(reader->index().entries[i]), i);
   EXPECT_EQ(reader->index().entries.size(), content.index.entries.size());
   for (size_t i = 0; i < content.index.entries.size(); ++i) {
     const Entry& expected = content.index.entries[i];
@@ -87,7 +91,8 @@ void FormatContract::ExpectHolds(const std::string& path, const CheckpointConten
     EXPECT_EQ(entry.shape, expected.shape) << expected.path.ToString();
     ASSERT_EQ(entry.byte_size, expected.byte_size) << expected.path.ToString();
     EXPECT_TRUE(entry.value == expected.value)
-        << expected.path.ToString() << ": " << ValueToString(entry.value) << ", expected " << ValueToString(expected.value);
+        << expected.path.ToString() << ": " << ValueToString(entry.value) << ", expected "
+        << ValueToString(expected.value);
     std::string bytes(entry.byte_size, '?');
     for (size_t at = 0; at < bytes.size(); at += window) {
       const size_t size = std::min(window, bytes.size() - at);
@@ -105,7 +110,8 @@ void FormatContract::ExpectRoundTrip(const CheckpointContent& content, WriteOpti
 
 void FormatContract::ExpectNothingLeft() const {
   std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(dir_.path())) names.push_back(entry.path().string());
+  for (const auto& entry : std::filesystem::directory_iterator(dir_.path()))
+    names.push_back(entry.path().string());
   EXPECT_THAT(names, IsEmpty());
 }
 
@@ -136,7 +142,8 @@ TEST_P(FormatContract, KeepsEveryDtypeOrRefusesItByName) {
       ExpectHolds(target, content);
       continue;
     }
-    EXPECT_THAT(written, StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(std::string(DtypeName(dtype)))));
+    EXPECT_THAT(written,
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(std::string(DtypeName(dtype)))));
     EXPECT_THAT(written.message(), HasSubstr("weights"));
     EXPECT_FALSE(std::filesystem::exists(target));
   }
@@ -171,8 +178,8 @@ TEST_P(FormatContract, KeepsAnyPieceSizesAndReadsAnyWindow) {
 TEST_P(FormatContract, KeepsThousandsOfEntries) {
   CheckpointContent content;
   for (int i = 0; i < 3000; ++i) {
-    content.AddTensor(Name(absl::StrCat("layers.", i, ".weight")), i % 2 == 0 ? Dtype::kFloat32 : Dtype::kBfloat16,
-                      {i % 5, 3});
+    content.AddTensor(Name(absl::StrCat("layers.", i, ".weight")),
+                      i % 2 == 0 ? Dtype::kFloat32 : Dtype::kBfloat16, {i % 5, 3});
   }
   ExpectRoundTrip(content);
 }
@@ -180,10 +187,11 @@ TEST_P(FormatContract, KeepsThousandsOfEntries) {
 TEST_P(FormatContract, KeepsOddNames) {
   CheckpointContent content;
   for (const std::string& name :
-       {std::string("with space"), std::string("a/b"), std::string("a.b.c"), std::string("\"quoted\""), std::string("back\\slash"),
-        std::string("line\nbreak"), std::string("tab\t"), std::string("\x01"), std::string("[7]"), std::string("*"),
-        std::string("\xc3\xa9\xe4\xb8\xad\xf0\x9f\x99\x82"), std::string("0"), std::string("None"), std::string(".."),
-        std::string("{}"), std::string(1000, 'n'), std::string("")}) {
+       {std::string("with space"), std::string("a/b"), std::string("a.b.c"), std::string("\"quoted\""),
+        std::string("back\\slash"), std::string("line\nbreak"), std::string("tab\t"), std::string("\x01"),
+        std::string("[7]"), std::string("*"), std::string("\xc3\xa9\xe4\xb8\xad\xf0\x9f\x99\x82"),
+        std::string("0"), std::string("None"), std::string(".."), std::string("{}"), std::string(1000, 'n'),
+        std::string("")}) {
     content.AddTensor(Name(name), Dtype::kInt32, {2});
   }
   ExpectRoundTrip(content);
@@ -303,7 +311,8 @@ TEST_P(FormatContract, RefusesReadsThatLeaveAnEntry) {
     CAIRN_EXPECT_OK(reader->ReadAt(i, size - 2, absl::MakeSpan(bytes)));
     CAIRN_EXPECT_OK(reader->ReadAt(i, size, {}));
     EXPECT_THAT(reader->ReadAt(i, size - 1, absl::MakeSpan(bytes)), StatusIs(absl::StatusCode::kOutOfRange));
-    EXPECT_THAT(reader->ReadAt(i, ~uint64_t{0}, absl::MakeSpan(bytes)), StatusIs(absl::StatusCode::kOutOfRange));
+    EXPECT_THAT(reader->ReadAt(i, ~uint64_t{0}, absl::MakeSpan(bytes)),
+                StatusIs(absl::StatusCode::kOutOfRange));
   }
 }
 
@@ -324,9 +333,15 @@ TEST_P(FormatContract, AWriterThatIsDestroyedLeavesNothing) {
         }
         const size_t entry = order[static_cast<size_t>((step - 1) / 3)];
         switch ((step - 1) % 3) {
-          case 0: CAIRN_ASSERT_OK(writer->StartEntry(entry)); break;
-          case 1: CAIRN_ASSERT_OK(writer->Append(content.bytes[entry])); break;
-          case 2: CAIRN_ASSERT_OK(writer->FinishEntry()); break;
+          case 0:
+            CAIRN_ASSERT_OK(writer->StartEntry(entry));
+            break;
+          case 1:
+            CAIRN_ASSERT_OK(writer->Append(content.bytes[entry]));
+            break;
+          case 2:
+            CAIRN_ASSERT_OK(writer->FinishEntry());
+            break;
         }
       }
     }
@@ -338,7 +353,8 @@ TEST_P(FormatContract, RefusesAnEntryOfTheWrongLength) {
   const CheckpointContent content = SmallContent();
   for (const int difference : {-1, 1}) {
     CAIRN_ASSERT_OK_AND_ASSIGN(std::shared_ptr<SinkTree> sink, CreateSinkTree(path(), {.durable = false}));
-    CAIRN_ASSERT_OK_AND_ASSIGN(const auto writer, format().Create(std::move(sink), {.variant = GetParam().variant}));
+    CAIRN_ASSERT_OK_AND_ASSIGN(const auto writer,
+                               format().Create(std::move(sink), {.variant = GetParam().variant}));
     CAIRN_ASSERT_OK_AND_ASSIGN(const std::vector<size_t> order, writer->Begin(content.index));
     CAIRN_ASSERT_OK(writer->StartEntry(order[0]));
     std::string bytes = content.bytes[order[0]];
@@ -364,7 +380,9 @@ TEST_P(FormatContract, DetectsItsOwnFilesAndNotOthers) {
       {"text", "Once upon a time there was a model.\n"},
       {"JSON", "{\"hidden_size\": 8, \"layers\": [1, 2, 3]}"},
       {"zip", std::string("PK\x03\x04\x14\x00\x00\x00\x08\x00\x21\x00\x00\x00\x00\x00", 16)},
-      {"pickle", std::string("\x80\x02}q\x00(X\x01\x00\x00\x00" "aq\x01K\x01u.", 17)},
+      {"pickle", std::string("\x80\x02}q\x00(X\x01\x00\x00\x00"
+                             "aq\x01K\x01u.",
+                             17)},
       {"zeros", std::string(4096, '\0')},
       {"ones", std::string(4096, '\xff')},
       {"gzip", std::string("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03", 10)},
@@ -378,9 +396,11 @@ TEST_P(FormatContract, DetectsItsOwnFilesAndNotOthers) {
 TEST_P(FormatContract, ObeysItsLimits) {
   CAIRN_ASSERT_OK(Write(SmallContent(), path()));
   CAIRN_EXPECT_OK(Read(path(), {.max_entries = 3}));
-  EXPECT_THAT(Read(path(), {.max_entries = 2}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("limit")));
+  EXPECT_THAT(Read(path(), {.max_entries = 2}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("limit")));
   CAIRN_EXPECT_OK(Read(path(), {.max_name_bytes = 6}));
-  EXPECT_THAT(Read(path(), {.max_name_bytes = 5}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("limit")));
+  EXPECT_THAT(Read(path(), {.max_name_bytes = 5}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("limit")));
 }
 
 TEST_P(FormatContract, AFileCutShortIsNeverTakenForAWholeOne) {
@@ -388,7 +408,8 @@ TEST_P(FormatContract, AFileCutShortIsNeverTakenForAWholeOne) {
   CAIRN_ASSERT_OK(Write(content, path()));
   CAIRN_ASSERT_OK_AND_ASSIGN(const std::string whole, ReadSmallFile(path(), 1 << 20));
   for (size_t size = 0; size < whole.size(); ++size) {
-    const auto reader = format().Open(MemorySourceTree(whole.substr(0, size)), {.variant = GetParam().variant});
+    const auto reader =
+        format().Open(MemorySourceTree(whole.substr(0, size)), {.variant = GetParam().variant});
     if (!reader.ok()) {
       EXPECT_THAT(reader, StatusIs(absl::StatusCode::kInvalidArgument)) << size;
       continue;
@@ -420,9 +441,11 @@ TEST_P(FormatContract, AnyByteChangedIsReadOrRefusedButNeverWorse) {
 TEST_P(FormatContract, RefusesAVariantThatItDoesNotHave) {
   CAIRN_ASSERT_OK(Write(SmallContent(), path()));
   CAIRN_ASSERT_OK_AND_ASSIGN(std::shared_ptr<const SourceTree> source, OpenSourceTree(path()));
-  EXPECT_THAT(format().Open(source, {.variant = "no-such"}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no-such")));
+  EXPECT_THAT(format().Open(source, {.variant = "no-such"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no-such")));
   CAIRN_ASSERT_OK_AND_ASSIGN(std::shared_ptr<SinkTree> sink, CreateSinkTree(path("other")));
-  EXPECT_THAT(format().Create(sink, {.variant = "no-such"}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no-such")));
+  EXPECT_THAT(format().Create(sink, {.variant = "no-such"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no-such")));
 }
 
 }  // namespace cairn::testing

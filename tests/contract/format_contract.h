@@ -12,7 +12,8 @@
 namespace cairn::testing {
 
 // One Format under the suite of format_contract.cc. Instantiate it in a file of your own and link both:
-//   INSTANTIATE_TEST_SUITE_P(Npz, FormatContract, ::testing::Values(FormatUnderTest{&NpzFormat, ""}), NameOfFormat);
+//   INSTANTIATE_TEST_SUITE_P(Npz, FormatContract, ::testing::Values(FormatUnderTest{&NpzFormat, ""}),
+//   NameOfFormat);
 struct FormatUnderTest {
   const Format& (*format)();
   std::string variant;
@@ -41,7 +42,8 @@ class FormatContract : public ::testing::TestWithParam<FormatUnderTest> {
   // Writes in pieces of `piece` bytes.
   absl::Status Write(const CheckpointContent& content, const std::string& path, WriteOptions options = {},
                      size_t piece = 1000) const;
-  absl::StatusOr<std::unique_ptr<CheckpointReader>> Read(const std::string& path, ReadLimits limits = {}) const;
+  absl::StatusOr<std::unique_ptr<CheckpointReader>> Read(const std::string& path,
+                                                         ReadLimits limits = {}) const;
   // Expects that `path` holds `content`, in any order.
   void ExpectHolds(const std::string& path, const CheckpointContent& content, size_t window = 1 << 20) const;
   void ExpectRoundTrip(const CheckpointContent& content, WriteOptions options = {}) const;

@@ -6,7 +6,8 @@
 namespace cairn::testing {
 
 INSTANTIATE_TEST_SUITE_P(Formats, FormatContract,
-                         ::testing::Values(FormatUnderTest{&SafetensorsFormat, ""}, FormatUnderTest{&EasyLmFormat, ""},
+                         ::testing::Values(FormatUnderTest{&SafetensorsFormat, ""},
+                                           FormatUnderTest{&EasyLmFormat, ""},
                                            FormatUnderTest{&EasyLmFormat, "params"}),
                          NameOfFormat);
 

@@ -8,8 +8,8 @@
 #include "common/format/safetensors/safetensors_index.h"
 #include "common/io/memory_io.h"
 
-// First corpus: `write_safetensors_seeds`. A header that is taken covers the file exactly, and is taken again when it
-// is written anew.
+// First corpus: `write_safetensors_seeds`. A header that is taken covers the file exactly, and is taken again
+// when it is written anew.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   const std::string file(reinterpret_cast<const char*>(bytes), size);
   const cairn::ReadLimits limits{.max_entries = 10'000, .max_files = 100};
@@ -30,7 +30,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   if (!header.ok() || header->data_offset + total != size) std::abort();
   const auto text = cairn::SerializeSafetensorsHeader(header->metadata, header->tensors);
   if (!text.ok()) std::abort();
-  const auto again = cairn::ReadSafetensorsHeader(cairn::MemorySource(*text + std::string(total, '\0')), limits);
+  const auto again =
+      cairn::ReadSafetensorsHeader(cairn::MemorySource(*text + std::string(total, '\0')), limits);
   if (!again.ok() || again->tensors.size() != header->tensors.size()) std::abort();
   return 0;
 }

@@ -1,6 +1,7 @@
-// Tells ThreadSanitizer about the locks of Abseil. The distribution's Abseil is not instrumented, so it would see no
-// order between threads that meet in an absl::Mutex and report every guarded variable. These definitions stand before
-// those of the shared library: each says what it orders, and calls the library. Only in the tsan preset.
+// Tells ThreadSanitizer about the locks of Abseil. The distribution's Abseil is not instrumented, so it would
+// see no order between threads that meet in an absl::Mutex and report every guarded variable. These
+// definitions stand before those of the shared library: each says what it orders, and calls the library. Only
+// in the tsan preset.
 
 #include <dlfcn.h>
 #include <sanitizer/tsan_interface.h>
@@ -30,8 +31,8 @@ void* Next(const char* symbol) {
   return found;
 }
 
-// While Abseil works on a lock, it evaluates conditions of any waiter in this thread: they are guarded by the lock, but
-// by then we have said that it is released.
+// While Abseil works on a lock, it evaluates conditions of any waiter in this thread: they are guarded by the
+// lock, but by then we have said that it is released.
 class Inside {
  public:
   Inside() {
@@ -53,10 +54,10 @@ Result Call(void* function, Args... args) {
 
 }  // namespace
 
-#define CAIRN_NEXT(mangled)                                      \
-  ([]() -> void* {                                               \
+#define CAIRN_NEXT(mangled)                                         \
+  ([]() -> void* {                                                  \
     static void* const function = Next("_ZN4absl7debian3" mangled); \
-    return function;                                             \
+    return function;                                                \
   }())
 
 namespace absl {
@@ -96,16 +97,16 @@ void Mutex::Await(const Condition& condition) {
 
 bool Mutex::AwaitWithTimeout(const Condition& condition, Duration timeout) {
   __tsan_release(this);
-  const bool met =
-      Call<bool>(CAIRN_NEXT("5Mutex16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE"), this, &condition, timeout);
+  const bool met = Call<bool>(CAIRN_NEXT("5Mutex16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE"), this,
+                              &condition, timeout);
   __tsan_acquire(this);
   return met;
 }
 
 bool Mutex::AwaitWithDeadline(const Condition& condition, Time deadline) {
   __tsan_release(this);
-  const bool met =
-      Call<bool>(CAIRN_NEXT("5Mutex17AwaitWithDeadlineERKNS0_9ConditionENS0_4TimeE"), this, &condition, deadline);
+  const bool met = Call<bool>(CAIRN_NEXT("5Mutex17AwaitWithDeadlineERKNS0_9ConditionENS0_4TimeE"), this,
+                              &condition, deadline);
   __tsan_acquire(this);
   return met;
 }
@@ -116,15 +117,15 @@ void Mutex::LockWhen(const Condition& condition) {
 }
 
 bool Mutex::LockWhenWithTimeout(const Condition& condition, Duration timeout) {
-  const bool met =
-      Call<bool>(CAIRN_NEXT("5Mutex19LockWhenWithTimeoutERKNS0_9ConditionENS0_8DurationE"), this, &condition, timeout);
+  const bool met = Call<bool>(CAIRN_NEXT("5Mutex19LockWhenWithTimeoutERKNS0_9ConditionENS0_8DurationE"), this,
+                              &condition, timeout);
   __tsan_acquire(this);
   return met;
 }
 
 bool Mutex::LockWhenWithDeadline(const Condition& condition, Time deadline) {
-  const bool met =
-      Call<bool>(CAIRN_NEXT("5Mutex20LockWhenWithDeadlineERKNS0_9ConditionENS0_4TimeE"), this, &condition, deadline);
+  const bool met = Call<bool>(CAIRN_NEXT("5Mutex20LockWhenWithDeadlineERKNS0_9ConditionENS0_4TimeE"), this,
+                              &condition, deadline);
   __tsan_acquire(this);
   return met;
 }
@@ -137,14 +138,16 @@ void CondVar::Wait(Mutex* mu) {
 
 bool CondVar::WaitWithTimeout(Mutex* mu, Duration timeout) {
   __tsan_release(mu);
-  const bool expired = Call<bool>(CAIRN_NEXT("7CondVar15WaitWithTimeoutEPNS0_5MutexENS0_8DurationE"), this, mu, timeout);
+  const bool expired =
+      Call<bool>(CAIRN_NEXT("7CondVar15WaitWithTimeoutEPNS0_5MutexENS0_8DurationE"), this, mu, timeout);
   __tsan_acquire(mu);
   return expired;
 }
 
 bool CondVar::WaitWithDeadline(Mutex* mu, Time deadline) {
   __tsan_release(mu);
-  const bool expired = Call<bool>(CAIRN_NEXT("7CondVar16WaitWithDeadlineEPNS0_5MutexENS0_4TimeE"), this, mu, deadline);
+  const bool expired =
+      Call<bool>(CAIRN_NEXT("7CondVar16WaitWithDeadlineEPNS0_5MutexENS0_4TimeE"), this, mu, deadline);
   __tsan_acquire(mu);
   return expired;
 }

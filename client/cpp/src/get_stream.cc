@@ -155,7 +155,7 @@ class GrpcGetStream final : public GetStream {
         return absl::DataLossError(absl::StrCat("the daemon ended the answer after ", index_, " of ", entries_,
                                                 " entries", in_entry_ ? absl::StrCat(", within ", Shown()) : ""));
       }
-      if (absl::Status status = retry_.Pause(*end); !status.ok()) return status;
+      if (absl::Status status = retry_.Pause(ResumeIfIdle(*end)); !status.ok()) return status;
       // All bytes are here; only the word that they are all was lost.
       if (in_entry_ && received_ == bytes_) {
         EndEntry();

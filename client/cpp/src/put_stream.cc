@@ -247,8 +247,10 @@ class GrpcPutStream final : public PutStream {
       request.set_finish(true);
       ++next_;
     }
-    // Asked for before the limit is reached, so that the answer comes while the rest of it is being sent.
-    if (!flushing_ && (unacknowledged_ > max_unacknowledged_ / 4 * 3 || retained_ > max_retained_ / 4 * 3 ||
+    // Asked for before the limit is reached, so that the answer comes while the rest of it is being sent. There must
+    // be whole extents to make durable: a flush that changes nothing is not answered.
+    const uint64_t retained = std::min(retained_, unacknowledged_);
+    if (!flushing_ && (unacknowledged_ > max_unacknowledged_ / 4 * 3 || retained > max_retained_ / 4 * 3 ||
                        next_ > kMaxUnacknowledgedEntries / 4 * 3)) {
       request.set_flush(true);
       flushing_ = true;
@@ -407,6 +409,7 @@ class GrpcPutStream final : public PutStream {
   absl::Status Connect(absl::Status failure) {
     while (true) {
       if (!failure.ok()) {
+        failure = ResumeIfIdle(failure);
         // The daemon may still have been busy with the stream that broke when it said how far it was.
         if (GetErrorInfo(failure).reason == kResumeOffset && ++refused_offsets_ <= kMaxRefusedOffsets) {
           failure = absl::UnavailableError(failure.message());

@@ -19,6 +19,10 @@ absl::Status Named(const absl::Status& status, absl::string_view what) {
   return Annotate(status, what);
 }
 
+absl::Status ResumeIfIdle(const absl::Status& end) {
+  return absl::IsDeadlineExceeded(end) ? absl::UnavailableError(end.message()) : end;
+}
+
 Retry::Retry(const Options& options, std::string target, std::function<bool()> cancelled)
     : options_(options),
       target_(std::move(target)),

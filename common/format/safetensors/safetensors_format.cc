@@ -12,7 +12,8 @@ namespace {
 
 absl::Status CheckVariant(const std::string& variant) {
   if (variant.empty()) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("safetensors has no variant \"", variant, "\"; expected none"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("safetensors has no variant \"", variant, "\"; expected none"));
 }
 
 class SafetensorsFormatImpl final : public Format {

@@ -56,7 +56,8 @@ uint64_t LoadLittleEndian(const char* bytes) {
 }
 
 // Collects the header's tensors and metadata. The document is {NAME: {"dtype", "shape", "data_offsets"}, ...,
-// "__metadata__": {TEXT: TEXT}}; members of a tensor other than these three are skipped, as the reference does.
+// "__metadata__": {TEXT: TEXT}}; members of a tensor other than these three are skipped, as the reference
+// does.
 class HeaderHandler final : public JsonHandler {
  public:
   HeaderHandler(const ReadLimits& limits, SafetensorsHeader* header) : limits_(limits), header_(header) {}
@@ -80,7 +81,8 @@ class HeaderHandler final : public JsonHandler {
   }
 
   absl::Status OnStart(uint32_t depth, bool is_object) override {
-    if (depth == 0) return is_object ? absl::OkStatus() : absl::InvalidArgumentError("expected an object, found an array");
+    if (depth == 0)
+      return is_object ? absl::OkStatus() : absl::InvalidArgumentError("expected an object, found an array");
     if (depth == 1) return is_object ? absl::OkStatus() : Refuse("expected an object, found an array");
     if (in_metadata_) return RefuseMetadata(is_object ? "an object" : "an array");
     if (field_ == kSkipped) return absl::OkStatus();
@@ -106,6 +108,9 @@ class HeaderHandler final : public JsonHandler {
     if (depth == 0) return absl::InvalidArgumentError("expected an object, found a string");
     if (depth == 1) return Refuse("expected an object, found a string");
     if (in_metadata_) {
+      if (header_->metadata.size() >= limits_.max_entries) {
+        return Refuse(absl::StrCat("has more keys than the limit of ", limits_.max_entries));
+      }
       if (!header_->metadata.emplace(metadata_key_, std::move(value)).second) {
         return Refuse(absl::StrCat("has ", NameForMessage(metadata_key_), " twice"));
       }
@@ -122,7 +127,8 @@ class HeaderHandler final : public JsonHandler {
   absl::Status OnUnsigned(uint32_t depth, uint64_t value) override {
     if (depth != 3 || in_metadata_ || field_ == kSkipped) return OnOther(depth, "a number");
     if (field_ == kShapeField) {
-      if (tensor_.shape.size() == kMaxRank) return Refuse(absl::StrCat("has more than ", kMaxRank, " dimensions"));
+      if (tensor_.shape.size() == kMaxRank)
+        return Refuse(absl::StrCat("has more than ", kMaxRank, " dimensions"));
       if (value > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
         return Refuse(absl::StrCat("has a dimension of ", value, ", beyond int64"));
       }
@@ -180,11 +186,12 @@ class HeaderHandler final : public JsonHandler {
         absl::StrCat(in_metadata_ ? "" : "tensor ", NameForMessage(tensor_.name), " ", why));
   }
   absl::Status RefuseField(absl::string_view found) const {
-    return Refuse(absl::StrCat("has a bad \"", kFieldNames[field_], "\": expected ", kFieldTypes[field_], ", found ",
-                               found));
+    return Refuse(absl::StrCat("has a bad \"", kFieldNames[field_], "\": expected ", kFieldTypes[field_],
+                               ", found ", found));
   }
   absl::Status RefuseMetadata(absl::string_view found) const {
-    return Refuse(absl::StrCat("has a bad ", NameForMessage(metadata_key_), ": expected a string, found ", found));
+    return Refuse(
+        absl::StrCat("has a bad ", NameForMessage(metadata_key_), ": expected a string, found ", found));
   }
 
   const ReadLimits& limits_;
@@ -206,34 +213,36 @@ absl::Status CheckHeader(SafetensorsHeader* header, uint64_t data_bytes) {
   names.reserve(tensors.size());
   for (const SafetensorsTensor& tensor : tensors) {
     if (!names.insert(tensor.name).second) {
-      return absl::InvalidArgumentError(absl::StrCat("tensor ", NameForMessage(tensor.name), " appears twice"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("tensor ", NameForMessage(tensor.name), " appears twice"));
     }
   }
   // Moving a tensor moves its name; the views above end here.
   names.clear();
-  std::stable_sort(tensors.begin(), tensors.end(), [](const SafetensorsTensor& a, const SafetensorsTensor& b) {
-    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
-  });
+  std::stable_sort(tensors.begin(), tensors.end(),
+                   [](const SafetensorsTensor& a, const SafetensorsTensor& b) {
+                     return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+                   });
   uint64_t expected = 0;
   for (const SafetensorsTensor& tensor : tensors) {
     if (tensor.begin != expected || tensor.end < tensor.begin) {
-      return absl::InvalidArgumentError(absl::StrCat("tensor ", NameForMessage(tensor.name), " has data_offsets [", tensor.begin, ", ", tensor.end,
-                                                     "], expected to begin at ", expected,
-                                                     ": the data must have no holes and no overlaps"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "tensor ", NameForMessage(tensor.name), " has data_offsets [", tensor.begin, ", ", tensor.end,
+          "], expected to begin at ", expected, ": the data must have no holes and no overlaps"));
     }
     const absl::StatusOr<uint64_t> size = ByteSize(tensor.dtype, tensor.shape);
     if (!size.ok()) return Annotate(size.status(), absl::StrCat("tensor ", NameForMessage(tensor.name)));
     if (tensor.end - tensor.begin != *size) {
-      return absl::InvalidArgumentError(absl::StrCat("tensor ", NameForMessage(tensor.name), " has ", tensor.end - tensor.begin, " bytes, expected ",
-                                                     *size, " for ", SafetensorsDtypeName(tensor.dtype), " ",
-                                                     ShapeToString(tensor.shape)));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "tensor ", NameForMessage(tensor.name), " has ", tensor.end - tensor.begin, " bytes, expected ",
+          *size, " for ", SafetensorsDtypeName(tensor.dtype), " ", ShapeToString(tensor.shape)));
     }
     expected = tensor.end;
   }
   if (expected != data_bytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("tensors take ", expected, " bytes, but ", data_bytes, " follow the header: the file is ",
-                     expected > data_bytes ? "cut short" : "longer than its header says"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "tensors take ", expected, " bytes, but ", data_bytes, " follow the header: the file is ",
+        expected > data_bytes ? "cut short" : "longer than its header says"));
   }
   return absl::OkStatus();
 }
@@ -297,7 +306,8 @@ absl::StatusOr<SafetensorsHeader> ReadSafetensorsHeader(const ByteSource& source
     return refuse(absl::StrCat("safetensors header length ", length, " is over the limit of ", cap));
   }
   if (length > source.size() - kSafetensorsPrefixBytes) {
-    return refuse(absl::StrCat("safetensors header length ", length, " leaves the file of ", source.size(), " bytes"));
+    return refuse(
+        absl::StrCat("safetensors header length ", length, " leaves the file of ", source.size(), " bytes"));
   }
   SafetensorsHeader header;
   header.data_offset = kSafetensorsPrefixBytes + length;
@@ -345,8 +355,8 @@ absl::StatusOr<std::string> SerializeSafetensorsHeader(const std::map<std::strin
   const uint64_t length = text.size() - kSafetensorsPrefixBytes;
   if (length > kSafetensorsMaxHeaderBytes) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "safetensors header of ", tensors.size(), " tensors would have more than ", kSafetensorsMaxHeaderBytes,
-        " bytes; write several shards (a smaller maximum shard size)"));
+        "safetensors header of ", tensors.size(), " tensors would have more than ",
+        kSafetensorsMaxHeaderBytes, " bytes; write several shards (a smaller maximum shard size)"));
   }
   for (uint64_t i = 0; i < kSafetensorsPrefixBytes; ++i) text[i] = static_cast<char>(length >> (8 * i));
   return text;

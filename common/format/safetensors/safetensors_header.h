@@ -43,12 +43,12 @@ int SafetensorsDtypeRank(Dtype dtype);
 // True if the file could begin with such a header, by its first bytes alone.
 bool LooksLikeSafetensors(const ByteSource& source);
 
-// Reads the header and proves that its tensors cover the rest of the file exactly. INVALID_ARGUMENT naming file,
-// tensor, what was expected and what was found; nothing is allocated on the word of the file.
+// Reads the header and proves that its tensors cover the rest of the file exactly. INVALID_ARGUMENT naming
+// file, tensor, what was expected and what was found; nothing is allocated on the word of the file.
 absl::StatusOr<SafetensorsHeader> ReadSafetensorsHeader(const ByteSource& source, const ReadLimits& limits);
 
-// The first bytes of a file with these tensors, whose `begin` and `end` are ignored: they lie one after the other.
-// A multiple of 8 bytes long. INVALID_ARGUMENT if that is more than the format allows. Text is UTF-8.
+// The first bytes of a file with these tensors, whose `begin` and `end` are ignored: they lie one after the
+// other. A multiple of 8 bytes long. INVALID_ARGUMENT if that is more than the format allows. Text is UTF-8.
 absl::StatusOr<std::string> SerializeSafetensorsHeader(const std::map<std::string, std::string>& metadata,
                                                        const std::vector<SafetensorsTensor>& tensors);
 

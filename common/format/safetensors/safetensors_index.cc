@@ -15,8 +15,8 @@ namespace {
 
 constexpr size_t kSniffBytes = 4096;
 
-// {"metadata": anything, "weight_map": {TENSOR: FILE, ...}}; other members are skipped. total_size may be missing,
-// fractional or wrong in files that people have, so nothing depends on it.
+// {"metadata": anything, "weight_map": {TENSOR: FILE, ...}}; other members are skipped. total_size may be
+// missing, fractional or wrong in files that people have, so nothing depends on it.
 class IndexHandler final : public JsonHandler {
  public:
   IndexHandler(const ReadLimits& limits, SafetensorsIndex* index) : limits_(limits), index_(index) {}
@@ -26,7 +26,8 @@ class IndexHandler final : public JsonHandler {
   absl::Status OnKey(uint32_t depth, std::string key) override {
     if (depth == 1) {
       in_map_ = key == "weight_map";
-      if (in_map_ && std::exchange(found_, true)) return absl::InvalidArgumentError("\"weight_map\" appears twice");
+      if (in_map_ && std::exchange(found_, true))
+        return absl::InvalidArgumentError("\"weight_map\" appears twice");
       return absl::OkStatus();
     }
     if (!in_map_) return absl::OkStatus();
@@ -110,8 +111,9 @@ bool IsAssetName(absl::string_view name) {
   if (absl::StrContains(name, ".index.") && absl::EndsWith(name, ".json")) return false;
   // Weights under other names, and archives of them.
   for (const absl::string_view suffix :
-       {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".distcp", ".msgpack", ".h5", ".gguf", ".ggml",
-        ".onnx", ".onnx_data", ".npz", ".npy", ".tflite", ".mlmodel", ".zip", ".tar", ".gz", ".ot"}) {
+       {".safetensors", ".bin",     ".pt",   ".pth",  ".ckpt", ".pkl",       ".pickle", ".distcp",
+        ".msgpack",     ".h5",      ".gguf", ".ggml", ".onnx", ".onnx_data", ".npz",    ".npy",
+        ".tflite",      ".mlmodel", ".zip",  ".tar",  ".gz",   ".ot"}) {
     if (absl::EndsWithIgnoreCase(name, suffix)) return false;
   }
   return true;
@@ -144,10 +146,12 @@ absl::StatusOr<SafetensorsIndex> ReadSafetensorsIndex(const ByteSource& source, 
 std::string SerializeSafetensorsIndex(const SafetensorsIndex& index, uint64_t total_size) {
   std::vector<std::pair<absl::string_view, size_t>> weights(index.weights.begin(), index.weights.end());
   std::sort(weights.begin(), weights.end());
-  std::string text = absl::StrCat("{\n  \"metadata\": {\n    \"total_size\": ", total_size, "\n  },\n  \"weight_map\": {");
+  std::string text =
+      absl::StrCat("{\n  \"metadata\": {\n    \"total_size\": ", total_size, "\n  },\n  \"weight_map\": {");
   absl::string_view comma = "\n";
   for (const auto& [tensor, file] : weights) {
-    absl::StrAppend(&text, std::exchange(comma, ",\n"), "    ", JsonQuote(tensor), ": ", JsonQuote(index.files[file]));
+    absl::StrAppend(&text, std::exchange(comma, ",\n"), "    ", JsonQuote(tensor), ": ",
+                    JsonQuote(index.files[file]));
   }
   absl::StrAppend(&text, weights.empty() ? "" : "\n  ", "}\n}\n");
   return text;

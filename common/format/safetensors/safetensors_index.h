@@ -22,8 +22,8 @@ std::string SafetensorsShardName(size_t shard, size_t shards);
 bool IsSafetensorsName(absl::string_view name);
 // "model.safetensors.index.json", also with a variant ("model.safetensors.index.fp16.json").
 bool IsSafetensorsIndexName(absl::string_view name);
-// A file that is carried along with the weights: neither weights (of any framework), nor an index of such, nor
-// hidden, nor in a sub-folder.
+// A file that is carried along with the weights: neither weights (of any framework), nor an index of such,
+// nor hidden, nor in a sub-folder.
 bool IsAssetName(absl::string_view name);
 
 // Which file holds which tensor.

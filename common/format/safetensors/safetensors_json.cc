@@ -14,18 +14,26 @@ namespace {
 
 constexpr size_t kMaxShownBytes = 200;
 
-// The lexer collects a whole string before anyone can object, so long ones are found before it runs.
-absl::Status CheckStringLengths(absl::string_view text, uint64_t max_bytes) {
-  size_t position = 0;
-  while ((position = text.find('"', position)) != absl::string_view::npos) {
+constexpr size_t kMaxNumberBytes = 400;  // Longer than any double that JSON writers print.
+
+// The lexer collects a whole string or number before anyone can object, so long ones are found before it
+// runs.
+absl::Status CheckTokenLengths(absl::string_view text, uint64_t max_string_bytes) {
+  size_t number = 0;  // Digits so far of the number that we are in.
+  for (size_t position = 0; position < text.size(); ++position) {
+    const char c = text[position];
+    number = c >= '0' && c <= '9' ? number + 1 : 0;
+    if (number > kMaxNumberBytes) {
+      return absl::InvalidArgumentError(absl::StrCat("number at byte ", position - kMaxNumberBytes,
+                                                     " has more than ", kMaxNumberBytes, " digits"));
+    }
+    if (c != '"') continue;
     const size_t begin = ++position;
     while (position < text.size() && text[position] != '"') position += text[position] == '\\' ? 2 : 1;
-    if (position - begin > max_bytes) {
+    if (position - begin > max_string_bytes) {
       return absl::InvalidArgumentError(
-          absl::StrCat("string at byte ", begin, " is longer than the limit of ", max_bytes));
+          absl::StrCat("string at byte ", begin, " is longer than the limit of ", max_string_bytes));
     }
-    if (position >= text.size()) break;  // Unclosed: the parser says it better.
-    ++position;
   }
   return absl::OkStatus();
 }
@@ -38,7 +46,9 @@ class SaxAdapter final : public nlohmann::json_sax<nlohmann::json> {
 
   bool null() override { return Keep(handler_->OnOther(depth_, "null")); }
   bool boolean(bool) override { return Keep(handler_->OnOther(depth_, "a Boolean")); }
-  bool number_integer(number_integer_t) override { return Keep(handler_->OnOther(depth_, "a negative number")); }
+  bool number_integer(number_integer_t) override {
+    return Keep(handler_->OnOther(depth_, "a negative number"));
+  }
   bool number_unsigned(number_unsigned_t value) override { return Keep(handler_->OnUnsigned(depth_, value)); }
   bool number_float(number_float_t, const string_t&) override {
     return Keep(handler_->OnOther(depth_, "a number that is not an integer of 64 bits"));
@@ -54,7 +64,8 @@ class SaxAdapter final : public nlohmann::json_sax<nlohmann::json> {
   bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception& error) override {
     absl::string_view reason = error.what();
     // "[json.exception.parse_error.101] parse error at line 1, column 5: syntax error ...": we have the byte.
-    if (const size_t colon = reason.find(": "); colon != absl::string_view::npos) reason.remove_prefix(colon + 2);
+    if (const size_t colon = reason.find(": "); colon != absl::string_view::npos)
+      reason.remove_prefix(colon + 2);
     return Keep(absl::InvalidArgumentError(absl::StrCat(
         "not JSON at byte ", position, ": ", absl::Utf8SafeCHexEscape(reason.substr(0, kMaxShownBytes)))));
   }
@@ -87,9 +98,10 @@ absl::Status ParseJson(absl::string_view text, const JsonLimits& limits, JsonHan
     return absl::InvalidArgumentError(absl::StrCat("not JSON at byte ", nul, ": NUL byte"));
   }
   if (!text.empty() && text.front() == '\xef') {
-    return absl::InvalidArgumentError("not JSON at byte 0: begins with a byte order mark or another stray byte");
+    return absl::InvalidArgumentError(
+        "not JSON at byte 0: begins with a byte order mark or another stray byte");
   }
-  CAIRN_RETURN_IF_ERROR(CheckStringLengths(text, limits.max_string_bytes));
+  CAIRN_RETURN_IF_ERROR(CheckTokenLengths(text, limits.max_string_bytes));
   SaxAdapter adapter(limits, handler);
   try {
     nlohmann::json::sax_parse(text.data(), text.data() + text.size(), &adapter);
@@ -103,13 +115,27 @@ std::string JsonQuote(absl::string_view text) {
   std::string quoted = "\"";
   for (const char c : text) {
     switch (c) {
-      case '"': quoted += "\\\""; break;
-      case '\\': quoted += "\\\\"; break;
-      case '\b': quoted += "\\b"; break;
-      case '\f': quoted += "\\f"; break;
-      case '\n': quoted += "\\n"; break;
-      case '\r': quoted += "\\r"; break;
-      case '\t': quoted += "\\t"; break;
+      case '"':
+        quoted += "\\\"";
+        break;
+      case '\\':
+        quoted += "\\\\";
+        break;
+      case '\b':
+        quoted += "\\b";
+        break;
+      case '\f':
+        quoted += "\\f";
+        break;
+      case '\n':
+        quoted += "\\n";
+        break;
+      case '\r':
+        quoted += "\\r";
+        break;
+      case '\t':
+        quoted += "\\t";
+        break;
       default:
         if (static_cast<unsigned char>(c) < 0x20) {
           absl::StrAppendFormat(&quoted, "\\u%04x", static_cast<unsigned>(static_cast<unsigned char>(c)));

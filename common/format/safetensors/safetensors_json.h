@@ -13,8 +13,8 @@ struct JsonLimits {
   uint64_t max_string_bytes = 16u << 20;  // One string, as it stands in the text.
 };
 
-// Takes the events of one JSON document. `depth` counts the containers around the event: 0 for the document itself.
-// A status that is not OK ends the parse and is what ParseJson returns.
+// Takes the events of one JSON document. `depth` counts the containers around the event: 0 for the document
+// itself. A status that is not OK ends the parse and is what ParseJson returns.
 class JsonHandler {
  public:
   virtual ~JsonHandler() = default;
@@ -27,8 +27,9 @@ class JsonHandler {
   virtual absl::Status OnEnd(uint32_t depth) = 0;
 };
 
-// Parses `text`, which must be one JSON document in UTF-8 with nothing but white space around it. Memory is bounded
-// by the limits and by what the handler keeps, whatever the text says. INVALID_ARGUMENT with the byte offset.
+// Parses `text`, which must be one JSON document in UTF-8 with nothing but white space around it. Memory is
+// bounded by the limits and by what the handler keeps, whatever the text says. INVALID_ARGUMENT with the byte
+// offset.
 absl::Status ParseJson(absl::string_view text, const JsonLimits& limits, JsonHandler* handler);
 
 // `text` as a JSON string, quotes included. `text` is UTF-8.

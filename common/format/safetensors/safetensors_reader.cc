@@ -28,7 +28,8 @@ class FileSet {
 
   // Adds an open file.
   size_t Add(std::string name, std::unique_ptr<ByteSource> source) {
-    files_.push_back({.name = std::move(name), .size = source->size(), .source = std::move(source), .last_use = ++clock_});
+    files_.push_back(
+        {.name = std::move(name), .size = source->size(), .source = std::move(source), .last_use = ++clock_});
     ++open_;
     CloseOldest();
     return files_.size() - 1;
@@ -43,8 +44,9 @@ class FileSet {
       ++open_;
       CloseOldest();
       if (file.source->size() != file.size) {
-        return absl::DataLossError(absl::StrCat(file.source->name(), ": has ", file.source->size(), " bytes, expected ",
-                                                file.size, ": it changed while it was read"));
+        return absl::DataLossError(absl::StrCat(file.source->name(), ": has ", file.source->size(),
+                                                " bytes, expected ", file.size,
+                                                ": it changed while it was read"));
       }
     }
     return file.source.get();
@@ -93,8 +95,9 @@ class SafetensorsReader final : public CheckpointReader {
     }
     const Entry& entry = index_.entries[number];
     if (offset > entry.byte_size || dst.size() > entry.byte_size - offset) {
-      return absl::OutOfRangeError(absl::StrCat(NameForMessage(entry.path.ToString()), ": bytes [", offset, ", ", offset,
-                                                "+", dst.size(), ") leave the entry of ", entry.byte_size));
+      return absl::OutOfRangeError(absl::StrCat(NameForMessage(entry.path.ToString()), ": bytes [", offset,
+                                                ", ", offset, "+", dst.size(), ") leave the entry of ",
+                                                entry.byte_size));
     }
     if (dst.empty()) return absl::OkStatus();
     const Location& location = locations_[number];
@@ -125,13 +128,13 @@ class Assembler {
     for (SafetensorsTensor& tensor : header.tensors) {
       if (index != nullptr) {
         const auto expected = index->weights.find(tensor.name);
-        // A tensor that the index places elsewhere is a copy that it does not mean. One that it does not know at all
-        // is kept, as the libraries that load such folders do.
+        // A tensor that the index places elsewhere is a copy that it does not mean. One that it does not know
+        // at all is kept, as the libraries that load such folders do.
         if (expected != index->weights.end() && expected->second != number) continue;
         if (expected == index->weights.end() && !unlisted_.insert({tensor.name, number}).second) {
-          return absl::InvalidArgumentError(
-              absl::StrCat(file_name, ": tensor ", NameForMessage(tensor.name), " is also in ",
-                           index->files[unlisted_[tensor.name]], ", and the index names neither"));
+          return absl::InvalidArgumentError(absl::StrCat(file_name, ": tensor ", NameForMessage(tensor.name),
+                                                         " is also in ", index->files[unlisted_[tensor.name]],
+                                                         ", and the index names neither"));
         }
         if (expected != index->weights.end()) ++listed_found_;
       }
@@ -150,9 +153,9 @@ class Assembler {
     for (const Entry& entry : index_.entries) found.insert(std::get<std::string>(entry.path.segments()[0]));
     for (const auto& [tensor, file] : index.weights) {
       if (!found.contains(tensor)) {
-        return absl::InvalidArgumentError(absl::StrCat(tree_name_, ": the index places tensor ", NameForMessage(tensor),
-                                                       " in ", NameForMessage(index.files[file]),
-                                                       ", which does not hold it"));
+        return absl::InvalidArgumentError(
+            absl::StrCat(tree_name_, ": the index places tensor ", NameForMessage(tensor), " in ",
+                         NameForMessage(index.files[file]), ", which does not hold it"));
       }
     }
     return absl::OkStatus();
@@ -181,7 +184,8 @@ class Assembler {
   }
 
   absl::Status TooManyEntries() const {
-    return absl::InvalidArgumentError(absl::StrCat(tree_name_, ": more entries than the limit of ", limits_.max_entries));
+    return absl::InvalidArgumentError(
+        absl::StrCat(tree_name_, ": more entries than the limit of ", limits_.max_entries));
   }
 
   const std::string tree_name_;
@@ -220,9 +224,11 @@ absl::StatusOr<FolderContents> LookInto(const SourceTree& tree) {
 absl::StatusOr<std::string> ChooseIndex(const SourceTree& tree, const std::vector<std::string>& indexes) {
   if (indexes.empty()) return std::string();
   if (indexes.size() == 1) return indexes.front();
-  if (std::count(indexes.begin(), indexes.end(), kSafetensorsIndexName) != 0) return std::string(kSafetensorsIndexName);
+  if (std::count(indexes.begin(), indexes.end(), kSafetensorsIndexName) != 0)
+    return std::string(kSafetensorsIndexName);
   return absl::InvalidArgumentError(absl::StrCat(tree.name(), ": holds several safetensors indexes (",
-                                                 absl::StrJoin(indexes, ", "), "); give the path of one of them"));
+                                                 absl::StrJoin(indexes, ", "),
+                                                 "); give the path of one of them"));
 }
 
 absl::Status AddIndexed(const ByteSource& index_file, const ReadLimits& limits, Assembler* assembler) {
@@ -236,13 +242,13 @@ absl::Status AddIndexed(const ByteSource& index_file, const ReadLimits& limits, 
 
 absl::Status RefuseFolder(const SourceTree& tree, absl::Span<const std::string> weights) {
   if (weights.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(tree.name(), ": holds no .safetensors file and no ",
-                                                   kSafetensorsIndexName));
+    return absl::InvalidArgumentError(
+        absl::StrCat(tree.name(), ": holds no .safetensors file and no ", kSafetensorsIndexName));
   }
   const bool cut = weights.size() > 5;
   return absl::InvalidArgumentError(absl::StrCat(
-      tree.name(), ": holds ", weights.size(), " .safetensors files (", absl::StrJoin(weights.subspan(0, 5), ", "),
-      cut ? ", ..." : "", ") and no ", kSafetensorsIndexName,
+      tree.name(), ": holds ", weights.size(), " .safetensors files (",
+      absl::StrJoin(weights.subspan(0, 5), ", "), cut ? ", ..." : "", ") and no ", kSafetensorsIndexName,
       " that says what they are to each other; give the path of the one that is meant"));
 }
 

@@ -57,7 +57,8 @@ class SafetensorsWriter final : public CheckpointWriter {
     CutIntoShards();
     for (PlannedFile& file : files_) CAIRN_RETURN_IF_ERROR(MakeHeader(&file));
     order_ = assets_;
-    for (const PlannedFile& file : files_) order_.insert(order_.end(), file.entries.begin(), file.entries.end());
+    for (const PlannedFile& file : files_)
+      order_.insert(order_.end(), file.entries.begin(), file.entries.end());
     return order_;
   }
 
@@ -89,8 +90,9 @@ class SafetensorsWriter final : public CheckpointWriter {
   absl::Status FinishEntry() override {
     if (!in_entry_) return absl::FailedPreconditionError("FinishEntry() outside of an entry");
     if (missing_ != 0) {
-      return absl::InvalidArgumentError(absl::StrCat(tree_->name(), ": ", Shown(Current().path), ": ", missing_, " of ",
-                                                     Current().byte_size, " bytes are missing"));
+      return absl::InvalidArgumentError(absl::StrCat(tree_->name(), ": ", Shown(Current().path), ": ",
+                                                     missing_, " of ", Current().byte_size,
+                                                     " bytes are missing"));
     }
     in_entry_ = false;
     ++next_;
@@ -103,7 +105,8 @@ class SafetensorsWriter final : public CheckpointWriter {
 
   absl::Status Finish() override {
     if (index_ == nullptr || in_entry_ || next_ != order_.size()) {
-      return absl::FailedPreconditionError(absl::StrCat(tree_->name(), ": finished before all entries were written"));
+      return absl::FailedPreconditionError(
+          absl::StrCat(tree_->name(), ": finished before all entries were written"));
     }
     if (file_ < files_.size()) {  // A checkpoint without tensors is one header.
       CAIRN_RETURN_IF_ERROR(StartFile());
@@ -146,7 +149,8 @@ class SafetensorsWriter final : public CheckpointWriter {
           complain(entry, "is a value, which safetensors does not store");
           break;
         case EntryKind::kAlias:
-          complain(entry, absl::StrCat("is an alias of ", Shown(entry.target), ", which safetensors does not store"));
+          complain(entry, absl::StrCat("is an alias of ", Shown(entry.target),
+                                       ", which safetensors does not store"));
           break;
         case EntryKind::kAsset:
           if (folder_) {
@@ -158,10 +162,11 @@ class SafetensorsWriter final : public CheckpointWriter {
       }
     }
     if (problem_count != 0 && !options_.drop_unsupported) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          tree_->name(), ": ", problem_count, problem_count == 1 ? " entry does" : " entries do",
-          " not fit into safetensors: ", absl::StrJoin(problems, "; "),
-          problem_count > problems.size() ? "; ..." : "", ". To leave them out, ask to drop what is unsupported"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(tree_->name(), ": ", problem_count, problem_count == 1 ? " entry does" : " entries do",
+                       " not fit into safetensors: ", absl::StrJoin(problems, "; "),
+                       problem_count > problems.size() ? "; ..." : "",
+                       ". To leave them out, ask to drop what is unsupported"));
     }
     CAIRN_RETURN_IF_ERROR(NameTensors());
     return NameAssets();
@@ -177,7 +182,8 @@ class SafetensorsWriter final : public CheckpointWriter {
       if (entry.path.empty()) return refuse("is the root of the tree: a tensor of safetensors needs a name");
       names_[number] = Join(entry.path, options_.separator);
       const std::string& name = names_[number];
-      if (name == kSafetensorsMetadataName) return refuse("has the name that safetensors keeps for its metadata");
+      if (name == kSafetensorsMetadataName)
+        return refuse("has the name that safetensors keeps for its metadata");
       if (!IsUtf8(name)) return refuse("has a name that is not UTF-8");
       const auto [other, is_new] = taken.emplace(name, number);
       if (!is_new) {
@@ -188,8 +194,8 @@ class SafetensorsWriter final : public CheckpointWriter {
       const absl::StatusOr<uint64_t> size = ByteSize(entry.dtype, entry.shape);
       if (!size.ok()) return Annotate(size.status(), Shown(entry.path));
       if (*size != entry.byte_size) {
-        return refuse(absl::StrCat("has ", entry.byte_size, " bytes, expected ", *size, " for ", DtypeName(entry.dtype),
-                                   " ", ShapeToString(entry.shape)));
+        return refuse(absl::StrCat("has ", entry.byte_size, " bytes, expected ", *size, " for ",
+                                   DtypeName(entry.dtype), " ", ShapeToString(entry.shape)));
       }
     }
     return absl::OkStatus();
@@ -210,8 +216,8 @@ class SafetensorsWriter final : public CheckpointWriter {
   absl::Status CheckMetadata() const {
     for (const auto& [key, value] : index_->metadata) {
       if (!IsUtf8(key) || !IsUtf8(value)) {
-        return absl::InvalidArgumentError(
-            absl::StrCat(tree_->name(), ": metadata ", NameForMessage(key), " is not UTF-8, which safetensors needs"));
+        return absl::InvalidArgumentError(absl::StrCat(tree_->name(), ": metadata ", NameForMessage(key),
+                                                       " is not UTF-8, which safetensors needs"));
       }
     }
     return absl::OkStatus();
@@ -225,7 +231,8 @@ class SafetensorsWriter final : public CheckpointWriter {
       const uint64_t bytes = index_->entries[number].byte_size;
       total_bytes_ += bytes;
       const std::optional<uint64_t> with = CheckedAdd(shard_bytes, bytes);
-      const bool full = options_.max_shard_bytes != 0 && (!with.has_value() || *with > options_.max_shard_bytes);
+      const bool full =
+          options_.max_shard_bytes != 0 && (!with.has_value() || *with > options_.max_shard_bytes);
       if (full && !files_.back().entries.empty()) {
         files_.emplace_back();
         shard_bytes = 0;
@@ -242,9 +249,11 @@ class SafetensorsWriter final : public CheckpointWriter {
 
   absl::Status MakeHeader(PlannedFile* file) {
     const auto key = [this](size_t number) {
-      return std::tuple(-SafetensorsDtypeRank(index_->entries[number].dtype), absl::string_view(names_[number]));
+      return std::tuple(-SafetensorsDtypeRank(index_->entries[number].dtype),
+                        absl::string_view(names_[number]));
     };
-    std::sort(file->entries.begin(), file->entries.end(), [&](size_t a, size_t b) { return key(a) < key(b); });
+    std::sort(file->entries.begin(), file->entries.end(),
+              [&](size_t a, size_t b) { return key(a) < key(b); });
     std::vector<SafetensorsTensor> tensors;
     tensors.reserve(file->entries.size());
     for (const size_t number : file->entries) {
@@ -314,7 +323,8 @@ class SafetensorsWriter final : public CheckpointWriter {
 
 }  // namespace
 
-std::unique_ptr<CheckpointWriter> CreateSafetensorsWriter(std::shared_ptr<SinkTree> sink, const WriteOptions& options) {
+std::unique_ptr<CheckpointWriter> CreateSafetensorsWriter(std::shared_ptr<SinkTree> sink,
+                                                          const WriteOptions& options) {
   return std::make_unique<SafetensorsWriter>(std::move(sink), options);
 }
 

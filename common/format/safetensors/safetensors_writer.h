@@ -7,6 +7,7 @@
 namespace cairn {
 
 // FORMAT.md, "Writing".
-std::unique_ptr<CheckpointWriter> CreateSafetensorsWriter(std::shared_ptr<SinkTree> sink, const WriteOptions& options);
+std::unique_ptr<CheckpointWriter> CreateSafetensorsWriter(std::shared_ptr<SinkTree> sink,
+                                                          const WriteOptions& options);
 
 }  // namespace cairn

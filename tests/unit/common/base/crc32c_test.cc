@@ -22,13 +22,15 @@ TEST(Crc32c, GivesTheVectorsOfRfc3720) {
     rising.push_back(static_cast<char>(i));
     falling.push_back(static_cast<char>(31 - i));
   }
-  const unsigned char read_pdu[48] = {0x01, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,    0,    0x14, 0, 0, 0, 0, 0, 0x04, 0,
-                                      0,    0,    0, 0x14, 0, 0, 0, 0x18, 0x28, 0, 0, 0, 0, 0, 0, 0, 0x02, 0, 0, 0, 0, 0, 0, 0};
+  const unsigned char read_pdu[48] = {0x01, 0xc0, 0, 0, 0, 0, 0,    0, 0,    0, 0, 0,    0, 0, 0, 0,
+                                      0x14, 0,    0, 0, 0, 0, 0x04, 0, 0,    0, 0, 0x14, 0, 0, 0, 0x18,
+                                      0x28, 0,    0, 0, 0, 0, 0,    0, 0x02, 0, 0, 0,    0, 0, 0, 0};
   EXPECT_EQ(Crc32c(std::string(32, '\0')), 0x8a9136aau);
   EXPECT_EQ(Crc32c(std::string(32, '\xff')), 0x62a8ab43u);
   EXPECT_EQ(Crc32c(rising), 0x46dd794eu);
   EXPECT_EQ(Crc32c(falling), 0x113fdb5cu);
-  EXPECT_EQ(Crc32c(absl::string_view(reinterpret_cast<const char*>(read_pdu), sizeof(read_pdu))), 0xd9963a56u);
+  EXPECT_EQ(Crc32c(absl::string_view(reinterpret_cast<const char*>(read_pdu), sizeof(read_pdu))),
+            0xd9963a56u);
 }
 
 TEST(Crc32c, GivesTheCheckValueOfTheCatalogues) {

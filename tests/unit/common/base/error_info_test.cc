@@ -10,7 +10,8 @@ using ::testing::Pair;
 using ::testing::UnorderedElementsAre;
 
 TEST(ErrorInfo, ComesBackFromAStatus) {
-  const absl::Status status = WithErrorInfo(absl::DataLossError("bad bytes"), {"DIGEST_MISMATCH", {{"path", "a/b"}, {"box", ""}}});
+  const absl::Status status =
+      WithErrorInfo(absl::DataLossError("bad bytes"), {"DIGEST_MISMATCH", {{"path", "a/b"}, {"box", ""}}});
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
   EXPECT_EQ(status.message(), "bad bytes");
   const ErrorInfo info = GetErrorInfo(status);
@@ -19,7 +20,8 @@ TEST(ErrorInfo, ComesBackFromAStatus) {
 }
 
 TEST(ErrorInfo, KeepsEarlierFactsUnlessTheyAreNamedAgain) {
-  absl::Status status = WithErrorInfo(absl::NotFoundError("x"), {"NO_ENTRY", {{"path", "a"}, {"ref", "r@1"}}});
+  absl::Status status =
+      WithErrorInfo(absl::NotFoundError("x"), {"NO_ENTRY", {{"path", "a"}, {"ref", "r@1"}}});
   status = WithErrorInfo(status, {"", {{"ref", "r@2"}}});
   const ErrorInfo info = GetErrorInfo(status);
   EXPECT_EQ(info.reason, "NO_ENTRY");

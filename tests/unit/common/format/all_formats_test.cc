@@ -21,20 +21,24 @@ TEST(AllFormats, HaveNamesAndPrefixesOfTheirOwn) {
   std::set<std::string> prefixes;
   for (const Format* format : AllFormats()) {
     EXPECT_TRUE(prefixes.insert(std::string(format->name())).second) << format->name();
-    for (const std::string& variant : format->variants()) EXPECT_TRUE(prefixes.insert(variant).second) << variant;
+    for (const std::string& variant : format->variants())
+      EXPECT_TRUE(prefixes.insert(variant).second) << variant;
     EXPECT_EQ(FormatByName(format->name()).value(), format);
   }
 }
 
 TEST(AllFormats, AnUnknownNameIsAnsweredWithTheOnesThereAre) {
   EXPECT_THAT(FormatByName("tarball"),
-              StatusIs(absl::StatusCode::kInvalidArgument, AllOf(HasSubstr("tarball"), HasSubstr("safetensors"), HasSubstr("easylm"))));
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("tarball"), HasSubstr("safetensors"), HasSubstr("easylm"))));
 }
 
 TEST(AllFormats, WhatNoFormatKnowsIsDescribed) {
-  EXPECT_THAT(DetectFormat(*MemorySourceTree("PK\x03\x04")),
-              StatusIs(absl::StatusCode::kInvalidArgument, AllOf(HasSubstr("4 bytes"), HasSubstr("504b0304"))));
-  EXPECT_THAT(DetectFormat(*MemorySourceTree("")), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("an empty file")));
+  EXPECT_THAT(
+      DetectFormat(*MemorySourceTree("PK\x03\x04")),
+      StatusIs(absl::StatusCode::kInvalidArgument, AllOf(HasSubstr("4 bytes"), HasSubstr("504b0304"))));
+  EXPECT_THAT(DetectFormat(*MemorySourceTree("")),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("an empty file")));
   TempDir dir;
   EXPECT_THAT(DetectFormat(*OpenSourceTree(dir.path()).value()),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("a folder without files")));
@@ -62,7 +66,8 @@ TEST(ParseFileSpec, TakesAPathWithOrWithoutAPrefix) {
 }
 
 TEST(ParseFileSpec, TakesAPathThatHoldsColons) {
-  for (const std::string& path : {std::string("./a::b"), std::string("/data/a::b"), std::string("::b"), std::string("C:x")}) {
+  for (const std::string& path :
+       {std::string("./a::b"), std::string("/data/a::b"), std::string("::b"), std::string("C:x")}) {
     const FileSpec spec = ParseFileSpec(path).value();
     EXPECT_EQ(spec.format, nullptr) << path;
     EXPECT_EQ(spec.path, path);
@@ -71,7 +76,8 @@ TEST(ParseFileSpec, TakesAPathThatHoldsColons) {
 
 TEST(ParseFileSpec, RefusesUnknownPrefixesAndEmptyPaths) {
   EXPECT_THAT(ParseFileSpec("tarball::x"),
-              StatusIs(absl::StatusCode::kInvalidArgument, AllOf(HasSubstr("tarball"), HasSubstr("params::"), HasSubstr("./"))));
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("tarball"), HasSubstr("params::"), HasSubstr("./"))));
   EXPECT_THAT(ParseFileSpec(""), StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(ParseFileSpec("params::"), StatusIs(absl::StatusCode::kInvalidArgument));
 }
@@ -83,7 +89,8 @@ TEST(OpenCheckpointFile, DetectsTheFormatUnlessTheArgumentNamesIt) {
   EXPECT_TRUE(OpenCheckpointFile(ParseFileSpec("safetensors::" + (dir / "weights")).value(), {}).ok());
   EXPECT_THAT(OpenCheckpointFile(ParseFileSpec("params::" + (dir / "weights")).value(), {}),
               StatusIs(absl::StatusCode::kInvalidArgument));
-  EXPECT_THAT(OpenCheckpointFile(ParseFileSpec(dir / "none").value(), {}), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(OpenCheckpointFile(ParseFileSpec(dir / "none").value(), {}),
+              StatusIs(absl::StatusCode::kNotFound));
 }
 
 }  // namespace

@@ -15,7 +15,9 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::Pair;
 
-std::string Golden(const std::string& name) { return std::string(CAIRN_SOURCE_DIR "/tests/golden/safetensors/") + name; }
+std::string Golden(const std::string& name) {
+  return std::string(CAIRN_SOURCE_DIR "/tests/golden/safetensors/") + name;
+}
 
 // The bytes of the generator's tensor number `number`.
 std::string Pattern(size_t number, size_t size, bool boolean) {
@@ -27,28 +29,40 @@ std::string Pattern(size_t number, size_t size, bool boolean) {
 TEST(SafetensorsGolden, ReadsEveryDtypeThatTheReferenceWrites) {
   // In the order of the generator's table, which numbers the patterns.
   const std::pair<std::string, Dtype> dtypes[] = {
-      {"bool", Dtype::kBool},         {"uint8", Dtype::kUint8},
-      {"int8", Dtype::kInt8},         {"int16", Dtype::kInt16},
-      {"uint16", Dtype::kUint16},     {"float16", Dtype::kFloat16},
-      {"bfloat16", Dtype::kBfloat16}, {"int32", Dtype::kInt32},
-      {"uint32", Dtype::kUint32},     {"float32", Dtype::kFloat32},
-      {"float64", Dtype::kFloat64},   {"int64", Dtype::kInt64},
-      {"uint64", Dtype::kUint64},     {"complex64", Dtype::kComplex64},
-      {"float8_e4m3fn", Dtype::kFloat8E4M3Fn},     {"float8_e5m2", Dtype::kFloat8E5M2},
-      {"float8_e4m3fnuz", Dtype::kFloat8E4M3Fnuz}, {"float8_e5m2fnuz", Dtype::kFloat8E5M2Fnuz},
-      {"float8_e8m0fnu", Dtype::kFloat8E8M0Fnu},   {"float4_e2m1fn_x2", Dtype::kF4Packed},
+      {"bool", Dtype::kBool},
+      {"uint8", Dtype::kUint8},
+      {"int8", Dtype::kInt8},
+      {"int16", Dtype::kInt16},
+      {"uint16", Dtype::kUint16},
+      {"float16", Dtype::kFloat16},
+      {"bfloat16", Dtype::kBfloat16},
+      {"int32", Dtype::kInt32},
+      {"uint32", Dtype::kUint32},
+      {"float32", Dtype::kFloat32},
+      {"float64", Dtype::kFloat64},
+      {"int64", Dtype::kInt64},
+      {"uint64", Dtype::kUint64},
+      {"complex64", Dtype::kComplex64},
+      {"float8_e4m3fn", Dtype::kFloat8E4M3Fn},
+      {"float8_e5m2", Dtype::kFloat8E5M2},
+      {"float8_e4m3fnuz", Dtype::kFloat8E4M3Fnuz},
+      {"float8_e5m2fnuz", Dtype::kFloat8E5M2Fnuz},
+      {"float8_e8m0fnu", Dtype::kFloat8E8M0Fnu},
+      {"float4_e2m1fn_x2", Dtype::kF4Packed},
   };
   CAIRN_ASSERT_OK_AND_ASSIGN(const Checkpoint read, ReadSafetensors(Golden("dtypes.safetensors")));
   ASSERT_EQ(read.index.entries.size(), std::size(dtypes));
   for (size_t i = 0; i < read.index.entries.size(); ++i) {
     const Entry& entry = read.index.entries[i];
-    const auto* expected = std::find_if(std::begin(dtypes), std::end(dtypes),
-                                        [&](const auto& named) { return KeyPath::Of({named.first}) == entry.path; });
+    const auto* expected = std::find_if(std::begin(dtypes), std::end(dtypes), [&](const auto& named) {
+      return KeyPath::Of({named.first}) == entry.path;
+    });
     ASSERT_NE(expected, std::end(dtypes)) << entry.path.ToString();
     EXPECT_EQ(entry.dtype, expected->second) << expected->first;
     EXPECT_EQ(entry.shape, Shape({2, 4})) << expected->first;
     const size_t number = static_cast<size_t>(expected - std::begin(dtypes));
-    EXPECT_EQ(read.bytes[i], Pattern(number, entry.byte_size, entry.dtype == Dtype::kBool)) << expected->first;
+    EXPECT_EQ(read.bytes[i], Pattern(number, entry.byte_size, entry.dtype == Dtype::kBool))
+        << expected->first;
   }
 }
 

@@ -24,14 +24,17 @@ std::string Shard(const std::vector<std::string>& names, absl::string_view metad
   std::string header = metadata.empty() ? "{" : absl::StrCat("{\"__metadata__\":", metadata);
   std::string data;
   for (const std::string& name : names) {
-    absl::StrAppend(&header, header.size() > 1 ? "," : "", "\"", name, "\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[",
-                    data.size(), ",", data.size() + 2, "]}");
+    absl::StrAppend(&header, header.size() > 1 ? "," : "", "\"", name,
+                    "\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[", data.size(), ",",
+                    data.size() + 2, "]}");
     data += name.substr(0, 1) + "!";
   }
   return SafetensorsFile(header + "}", data);
 }
 
-std::string Index(const std::string& weight_map) { return absl::StrCat("{\"metadata\":{},\"weight_map\":{", weight_map, "}}"); }
+std::string Index(const std::string& weight_map) {
+  return absl::StrCat("{\"metadata\":{},\"weight_map\":{", weight_map, "}}");
+}
 
 class SafetensorsReader : public ::testing::Test {
  protected:
@@ -40,7 +43,8 @@ class SafetensorsReader : public ::testing::Test {
 };
 
 TEST_F(SafetensorsReader, ReadsAFolderOfShardsInTheOrderOfTheFiles) {
-  Put("model.safetensors.index.json", Index(R"("b":"s2.safetensors","a":"s1.safetensors","c":"s2.safetensors")"));
+  Put("model.safetensors.index.json",
+      Index(R"("b":"s2.safetensors","a":"s1.safetensors","c":"s2.safetensors")"));
   Put("s1.safetensors", Shard({"a"}, R"({"format":"pt"})"));
   Put("s2.safetensors", Shard({"c", "b"}, R"({"format":"pt"})"));
   CAIRN_ASSERT_OK_AND_ASSIGN(const Checkpoint read, ReadSafetensors(dir_.path()));
@@ -54,7 +58,8 @@ TEST_F(SafetensorsReader, ReadsAnIndexByItsOwnPath) {
   Put("model.safetensors.index.fp16.json", Index(R"("b":"s2.safetensors")"));
   Put("s1.safetensors", Shard({"a"}));
   Put("s2.safetensors", Shard({"b"}));
-  EXPECT_THAT(Describe(ReadSafetensors(dir_ / "model.safetensors.index.fp16.json").value()), ElementsAre("b uint8 [2]"));
+  EXPECT_THAT(Describe(ReadSafetensors(dir_ / "model.safetensors.index.fp16.json").value()),
+              ElementsAre("b uint8 [2]"));
   // The folder is read by the index of the plain name.
   EXPECT_THAT(Describe(ReadSafetensors(dir_.path()).value()), ElementsAre("a uint8 [2]"));
 }
@@ -67,17 +72,19 @@ TEST_F(SafetensorsReader, KeepsADotInANameInOneSegment) {
 
 TEST_F(SafetensorsReader, CarriesTheSmallFilesOfAFolderAsAssets) {
   Put("model.safetensors", Shard({"a"}));
-  for (const char* name : {"config.json", "tokenizer.model", "merges.txt", "chat_template.jinja", "LICENSE"}) Put(name, name);
-  for (const char* name : {"pytorch_model.bin", "pytorch_model.bin.index.json", ".gitattributes", "old.pt", "flax_model.msgpack",
-                           "model.gguf", "optimizer.pth"}) {
+  for (const char* name : {"config.json", "tokenizer.model", "merges.txt", "chat_template.jinja", "LICENSE"})
+    Put(name, name);
+  for (const char* name : {"pytorch_model.bin", "pytorch_model.bin.index.json", ".gitattributes", "old.pt",
+                           "flax_model.msgpack", "model.gguf", "optimizer.pth"}) {
     Put(name, name);
   }
   std::filesystem::create_directory(dir_ / "original");
   Put("original/params.json", "{}");
   CAIRN_ASSERT_OK_AND_ASSIGN(const Checkpoint read, ReadSafetensors(dir_.path()));
-  EXPECT_THAT(Describe(read), ElementsAre("a uint8 [2]", "LICENSE", "chat_template.jinja", "config.json", "merges.txt",
-                                          "tokenizer.model"));
-  EXPECT_THAT(read.bytes, ElementsAre("a!", "LICENSE", "chat_template.jinja", "config.json", "merges.txt", "tokenizer.model"));
+  EXPECT_THAT(Describe(read), ElementsAre("a uint8 [2]", "LICENSE", "chat_template.jinja", "config.json",
+                                          "merges.txt", "tokenizer.model"));
+  EXPECT_THAT(read.bytes, ElementsAre("a!", "LICENSE", "chat_template.jinja", "config.json", "merges.txt",
+                                      "tokenizer.model"));
   // One file by its own path is that file alone.
   EXPECT_EQ(ReadSafetensors(dir_ / "model.safetensors").value().index.entries.size(), 1u);
 }
@@ -90,7 +97,8 @@ TEST_F(SafetensorsReader, LeavesOutAFileTooLargeForAnAsset) {
 }
 
 TEST_F(SafetensorsReader, RefusesAFolderInWhichTheCheckpointIsUnclear) {
-  EXPECT_THAT(ReadSafetensors(dir_.path()), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no .safetensors file")));
+  EXPECT_THAT(ReadSafetensors(dir_.path()),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no .safetensors file")));
   Put("a.safetensors", Shard({"a"}));
   Put("b.safetensors", Shard({"b"}));
   EXPECT_THAT(ReadSafetensors(dir_.path()),
@@ -98,15 +106,18 @@ TEST_F(SafetensorsReader, RefusesAFolderInWhichTheCheckpointIsUnclear) {
   Put("x.safetensors.index.json", Index(R"("a":"a.safetensors")"));
   Put("y.safetensors.index.json", Index(R"("b":"b.safetensors")"));
   EXPECT_THAT(ReadSafetensors(dir_.path()),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("x.safetensors.index.json, y.safetensors.index.json")));
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("x.safetensors.index.json, y.safetensors.index.json")));
 }
 
 TEST_F(SafetensorsReader, RefusesAnIndexThatPointsOutOfTheFolder) {
   std::filesystem::create_directory(dir_ / "model");
   Put("secret.safetensors", Shard({"a"}));
-  for (const std::string& file : {std::string("../secret.safetensors"), dir_ / "secret.safetensors", std::string("")}) {
+  for (const std::string& file :
+       {std::string("../secret.safetensors"), dir_ / "secret.safetensors", std::string("")}) {
     Put("model/model.safetensors.index.json", Index(absl::StrCat("\"a\":\"", file, "\"")));
-    EXPECT_THAT(ReadSafetensors(dir_ / "model"), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("inside the folder")));
+    EXPECT_THAT(ReadSafetensors(dir_ / "model"),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("inside the folder")));
   }
 }
 
@@ -115,11 +126,14 @@ TEST_F(SafetensorsReader, RefusesAnIndexThatDoesNotFitTheShards) {
   Put("t.safetensors", Shard({"a", "b"}));
   const std::string index = "model.safetensors.index.json";
   Put(index, Index(R"("a":"s.safetensors","c":"s.safetensors")"));
-  EXPECT_THAT(ReadSafetensors(dir_.path()), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("places tensor \"c\"")));
+  EXPECT_THAT(ReadSafetensors(dir_.path()),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("places tensor \"c\"")));
   Put(index, Index(R"("a":"none.safetensors")"));
-  EXPECT_THAT(ReadSafetensors(dir_.path()), StatusIs(absl::StatusCode::kNotFound, HasSubstr("none.safetensors")));
+  EXPECT_THAT(ReadSafetensors(dir_.path()),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("none.safetensors")));
   Put(index, Index(R"("b":"s.safetensors")"));
-  EXPECT_THAT(ReadSafetensors(dir_.path()), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("places tensor \"b\"")));
+  EXPECT_THAT(ReadSafetensors(dir_.path()),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("places tensor \"b\"")));
 }
 
 TEST_F(SafetensorsReader, TakesACopyFromTheFileThatTheIndexNames) {
@@ -128,9 +142,11 @@ TEST_F(SafetensorsReader, TakesACopyFromTheFileThatTheIndexNames) {
   const std::string index = "model.safetensors.index.json";
   Put(index, Index(R"("s":"s.safetensors","a":"t.safetensors")"));
   // "t" is in no index, but in a shard: kept, as the libraries that load such folders do.
-  EXPECT_THAT(Describe(ReadSafetensors(dir_.path()).value()), ElementsAre("s uint8 [2]", "a uint8 [2]", "t uint8 [2]"));
+  EXPECT_THAT(Describe(ReadSafetensors(dir_.path()).value()),
+              ElementsAre("s uint8 [2]", "a uint8 [2]", "t uint8 [2]"));
   Put(index, Index(R"("s":"s.safetensors","t":"t.safetensors")"));
-  EXPECT_THAT(ReadSafetensors(dir_.path()), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("the index names neither")));
+  EXPECT_THAT(ReadSafetensors(dir_.path()),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("the index names neither")));
 }
 
 TEST_F(SafetensorsReader, KeepsMetadataThatDiffersBetweenShardsApart) {
@@ -157,7 +173,9 @@ TEST_F(SafetensorsReader, RefusesIndexDocumentsThatAreNone) {
   };
   for (const auto& [text, message] : cases) {
     Put("model.safetensors.index.json", text);
-    EXPECT_THAT(ReadSafetensors(dir_.path()), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(message))) << text;
+    EXPECT_THAT(ReadSafetensors(dir_.path()),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(message)))
+        << text;
   }
 }
 
@@ -167,12 +185,14 @@ TEST_F(SafetensorsReader, ObeysTheLimitsAcrossFiles) {
   Put("t.safetensors", Shard({"b"}));
   Put("config.json", "{}");
   CAIRN_EXPECT_OK(ReadSafetensors(dir_.path(), {.max_entries = 3, .max_files = 2}));
-  EXPECT_THAT(ReadSafetensors(dir_.path(), {.max_files = 1}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("more files")));
+  EXPECT_THAT(ReadSafetensors(dir_.path(), {.max_files = 1}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("more files")));
   EXPECT_THAT(ReadSafetensors(dir_.path(), {.max_entries = 2}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("limit of 2")));
   EXPECT_THAT(ReadSafetensors(dir_.path(), {.max_entries = 1}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("limit of 1")));
-  EXPECT_THAT(ReadSafetensors(dir_.path(), {.max_header_bytes = 10}), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(ReadSafetensors(dir_.path(), {.max_header_bytes = 10}),
+              StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 TEST_F(SafetensorsReader, ReadsMoreShardsThanItHoldsOpen) {
@@ -200,7 +220,8 @@ TEST_F(SafetensorsReader, ReadsMoreShardsThanItHoldsOpen) {
   // The first shard is closed by now: what replaces it is noticed.
   Put("s0.safetensors", Shard({"t0", "t1"}));
   std::string bytes(2, '\0');
-  EXPECT_THAT(reader->ReadAt(0, 0, absl::MakeSpan(bytes)), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("s0.safetensors")));
+  EXPECT_THAT(reader->ReadAt(0, 0, absl::MakeSpan(bytes)),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("s0.safetensors")));
 }
 
 TEST_F(SafetensorsReader, FollowsTheLinksOfAHubCache) {
@@ -212,7 +233,9 @@ TEST_F(SafetensorsReader, FollowsTheLinksOfAHubCache) {
 }
 
 TEST_F(SafetensorsReader, DetectsByContent) {
-  const auto detect = [](const std::string& path) { return SafetensorsFormat().Detect(*OpenSourceTree(path).value()); };
+  const auto detect = [](const std::string& path) {
+    return SafetensorsFormat().Detect(*OpenSourceTree(path).value());
+  };
   Put("weights", Shard({"a"}));
   EXPECT_TRUE(detect(dir_ / "weights"));
   Put("liar.safetensors", "PK\x03\x04 this is a zip archive");

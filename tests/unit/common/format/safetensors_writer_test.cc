@@ -42,7 +42,8 @@ TEST(SafetensorsWriter, OrdersByAlignmentThenName) {
       .Tensor("step", Dtype::kInt64, {});
   CAIRN_ASSERT_OK(WriteSafetensors(checkpoint, dir / "f"));
   EXPECT_THAT(Describe(ReadSafetensors(dir / "f").value()),
-              ElementsAre("step int64 []", "a float32 [1]", "b float32 [1]", "brain bfloat16 [1]", "half float16 [1]", "flag bool [1]"));
+              ElementsAre("step int64 []", "a float32 [1]", "b float32 [1]", "brain bfloat16 [1]",
+                          "half float16 [1]", "flag bool [1]"));
 }
 
 TEST(SafetensorsWriter, KeepsMetadataAndAddsNone) {
@@ -53,9 +54,11 @@ TEST(SafetensorsWriter, KeepsMetadataAndAddsNone) {
   EXPECT_THAT(ReadSafetensors(dir / "plain").value().index.metadata, IsEmpty());
   checkpoint.index.metadata = {{"format", "pt"}, {"note", "\"\n\xc3\xa9"}};
   CAIRN_ASSERT_OK(WriteSafetensors(checkpoint, dir / "told"));
-  EXPECT_THAT(ReadSafetensors(dir / "told").value().index.metadata, ElementsAre(Pair("format", "pt"), Pair("note", "\"\n\xc3\xa9")));
+  EXPECT_THAT(ReadSafetensors(dir / "told").value().index.metadata,
+              ElementsAre(Pair("format", "pt"), Pair("note", "\"\n\xc3\xa9")));
   checkpoint.index.metadata = {{"bad", "\xff"}};
-  EXPECT_THAT(WriteSafetensors(checkpoint, dir / "bad"), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("\"bad\"")));
+  EXPECT_THAT(WriteSafetensors(checkpoint, dir / "bad"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("\"bad\"")));
 }
 
 TEST(SafetensorsWriter, CutsShardsInTheOrderOfTheIndex) {
@@ -71,11 +74,14 @@ TEST(SafetensorsWriter, CutsShardsInTheOrderOfTheIndex) {
   CAIRN_ASSERT_OK(WriteSafetensors(checkpoint, dir / "out", {.max_shard_bytes = 100}));
   EXPECT_THAT(Walk(dir / "out"),
               ElementsAre("model-00001-of-00004.safetensors", "model-00002-of-00004.safetensors",
-                          "model-00003-of-00004.safetensors", "model-00004-of-00004.safetensors", "model.safetensors.index.json"));
-  EXPECT_THAT(Describe(ReadSafetensors(dir / "out/model-00001-of-00004.safetensors").value()), ElementsAre("c uint8 [40]", "d uint8 [60]"));
+                          "model-00003-of-00004.safetensors", "model-00004-of-00004.safetensors",
+                          "model.safetensors.index.json"));
+  EXPECT_THAT(Describe(ReadSafetensors(dir / "out/model-00001-of-00004.safetensors").value()),
+              ElementsAre("c uint8 [40]", "d uint8 [60]"));
   EXPECT_THAT(Describe(ReadSafetensors(dir / "out/model-00003-of-00004.safetensors").value()),
               ElementsAre("b uint8 [100]", "nothing uint8 [0]"));
-  CAIRN_ASSERT_OK_AND_ASSIGN(const Checkpoint last, ReadSafetensors(dir / "out/model-00004-of-00004.safetensors"));
+  CAIRN_ASSERT_OK_AND_ASSIGN(const Checkpoint last,
+                             ReadSafetensors(dir / "out/model-00004-of-00004.safetensors"));
   EXPECT_THAT(last.index.metadata, ElementsAre(Pair("format", "pt")));
   EXPECT_EQ(ReadFile(dir / "out/model.safetensors.index.json"), R"({
   "metadata": {
@@ -106,28 +112,31 @@ TEST(SafetensorsWriter, ChoosesAFileOrAFolderByPathAssetsAndShards) {
   CAIRN_ASSERT_OK(WriteSafetensors(plain, dir / "there"));
   CAIRN_ASSERT_OK(WriteSafetensors(plain, dir / "one-shard", {.max_shard_bytes = 100}));
   CAIRN_ASSERT_OK(WriteSafetensors(with_asset, dir / "assets"));
-  EXPECT_THAT(Walk(dir.path()),
-              ElementsAre("assets", "assets/config.json", "assets/model.safetensors", "file", "one-shard",
-                          "one-shard/model.safetensors", "slash", "slash/model.safetensors", "there", "there/model.safetensors"));
+  EXPECT_THAT(Walk(dir.path()), ElementsAre("assets", "assets/config.json", "assets/model.safetensors",
+                                            "file", "one-shard", "one-shard/model.safetensors", "slash",
+                                            "slash/model.safetensors", "there", "there/model.safetensors"));
 }
 
 TEST(SafetensorsWriter, DoesNotPutAssetsBesideAPathThatIsNamedLikeAFile) {
   TempDir dir;
   Checkpoint checkpoint;
   checkpoint.Tensor("a", Dtype::kUint8, {1}).Asset(KeyPath::Of({"config.json"}), "{}");
-  EXPECT_THAT(WriteSafetensors(checkpoint, dir / "m.safetensors"),
-              StatusIs(absl::StatusCode::kInvalidArgument, AllOf(HasSubstr("config.json"), HasSubstr("end in '/'"))));
+  EXPECT_THAT(
+      WriteSafetensors(checkpoint, dir / "m.safetensors"),
+      StatusIs(absl::StatusCode::kInvalidArgument, AllOf(HasSubstr("config.json"), HasSubstr("end in '/'"))));
   CAIRN_ASSERT_OK(WriteSafetensors(checkpoint, dir / "m.safetensors", {.drop_unsupported = true}));
   EXPECT_THAT(Describe(ReadSafetensors(dir / "m.safetensors").value()), ElementsAre("a uint8 [1]"));
 }
 
 TEST(SafetensorsWriter, RefusesAssetsThatWouldBeTakenForWeightsOrLeaveTheFolder) {
   TempDir dir;
-  for (const KeyPath& path : {KeyPath::Of({"model.safetensors"}), KeyPath::Of({"model.safetensors.index.json"}),
-                              KeyPath::Of({"..", "config.json"}), KeyPath::Of({"/etc/config.json"})}) {
+  for (const KeyPath& path :
+       {KeyPath::Of({"model.safetensors"}), KeyPath::Of({"model.safetensors.index.json"}),
+        KeyPath::Of({"..", "config.json"}), KeyPath::Of({"/etc/config.json"})}) {
     Checkpoint checkpoint;
     checkpoint.Tensor("a", Dtype::kUint8, {1}).Asset(path, "{}");
-    EXPECT_THAT(WriteSafetensors(checkpoint, dir / "out/"), StatusIs(absl::StatusCode::kInvalidArgument)) << path.ToString();
+    EXPECT_THAT(WriteSafetensors(checkpoint, dir / "out/"), StatusIs(absl::StatusCode::kInvalidArgument))
+        << path.ToString();
   }
   EXPECT_THAT(Walk(dir.path()), IsEmpty());
 }
@@ -142,7 +151,8 @@ TEST(SafetensorsWriter, NamesWhatItCannotHoldAndSaysWhatToDo) {
       .Other(Entry::Alias(KeyPath::Of({"tied"}), KeyPath::Of({"a"})));
   EXPECT_THAT(WriteSafetensors(checkpoint, dir / "f"),
               StatusIs(absl::StatusCode::kInvalidArgument,
-                       AllOf(HasSubstr("4 entries"), HasSubstr("\"small\" has dtype float8_e3m4, which safetensors lacks: cast it"),
+                       AllOf(HasSubstr("4 entries"),
+                             HasSubstr("\"small\" has dtype float8_e3m4, which safetensors lacks: cast it"),
                              HasSubstr("\"spin\" has dtype complex128"), HasSubstr("\"step\" is a value"),
                              HasSubstr("\"tied\" is an alias of \"a\""), HasSubstr("drop"))));
   CAIRN_ASSERT_OK(WriteSafetensors(checkpoint, dir / "f", {.drop_unsupported = true}));
@@ -152,9 +162,11 @@ TEST(SafetensorsWriter, NamesWhatItCannotHoldAndSaysWhatToDo) {
 TEST(SafetensorsWriter, ShowsTheFirstOfManyProblems) {
   TempDir dir;
   Checkpoint checkpoint;
-  for (int i = 0; i < 100; ++i) checkpoint.Other(Entry::OfValue(KeyPath::Of({"v" + std::to_string(i)}), Value::None()));
+  for (int i = 0; i < 100; ++i)
+    checkpoint.Other(Entry::OfValue(KeyPath::Of({"v" + std::to_string(i)}), Value::None()));
   EXPECT_THAT(WriteSafetensors(checkpoint, dir / "f"),
-              StatusIs(absl::StatusCode::kInvalidArgument, AllOf(HasSubstr("100 entries"), HasSubstr("\"v4\""), Not(HasSubstr("\"v5\"")))));
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("100 entries"), HasSubstr("\"v4\""), Not(HasSubstr("\"v5\"")))));
 }
 
 TEST(SafetensorsWriter, JoinsPathsWithTheSeparator) {
@@ -163,9 +175,11 @@ TEST(SafetensorsWriter, JoinsPathsWithTheSeparator) {
   checkpoint.Tensor(KeyPath({std::string("opt"), int64_t{3}, std::string("mu")}), Dtype::kUint8, {1})
       .Tensor(KeyPath::Of({"opt", "a.b"}), Dtype::kUint8, {2});
   CAIRN_ASSERT_OK(WriteSafetensors(checkpoint, dir / "dots"));
-  EXPECT_THAT(Describe(ReadSafetensors(dir / "dots").value()), ElementsAre("opt.3.mu uint8 [1]", "opt.a.b uint8 [2]"));
+  EXPECT_THAT(Describe(ReadSafetensors(dir / "dots").value()),
+              ElementsAre("opt.3.mu uint8 [1]", "opt.a.b uint8 [2]"));
   CAIRN_ASSERT_OK(WriteSafetensors(checkpoint, dir / "bars", {.separator = "|"}));
-  EXPECT_THAT(Describe(ReadSafetensors(dir / "bars").value()), ElementsAre("opt|3|mu uint8 [1]", "opt|a.b uint8 [2]"));
+  EXPECT_THAT(Describe(ReadSafetensors(dir / "bars").value()),
+              ElementsAre("opt|3|mu uint8 [1]", "opt|a.b uint8 [2]"));
 }
 
 TEST(SafetensorsWriter, RefusesNamesThatDoNotWork) {
@@ -173,7 +187,8 @@ TEST(SafetensorsWriter, RefusesNamesThatDoNotWork) {
   const auto refuse = [&](const std::vector<KeyPath>& paths, const std::string& message) {
     Checkpoint checkpoint;
     for (const KeyPath& path : paths) checkpoint.Tensor(path, Dtype::kUint8, {1});
-    EXPECT_THAT(WriteSafetensors(checkpoint, dir / "f"), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(message)));
+    EXPECT_THAT(WriteSafetensors(checkpoint, dir / "f"),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(message)));
   };
   refuse({KeyPath::Of({"a", "b"}), KeyPath::Of({"a.b"})}, "\"a.b\" and \"a/b\" are both named \"a.b\"");
   refuse({KeyPath({std::string("a"), int64_t{1}}), KeyPath::Of({"a", "1"})}, "are both named \"a.1\"");
@@ -196,7 +211,9 @@ TEST(SafetensorsWriter, AFolderThatHeldAnotherCheckpointReadsAsTheNewOne) {
   Checkpoint old_one;
   old_one.Tensor("old1", Dtype::kUint8, {10}).Tensor("old2", Dtype::kUint8, {10});
   Checkpoint new_one;
-  new_one.Tensor("new1", Dtype::kUint8, {10}).Tensor("new2", Dtype::kUint8, {10}).Tensor("new3", Dtype::kUint8, {10});
+  new_one.Tensor("new1", Dtype::kUint8, {10})
+      .Tensor("new2", Dtype::kUint8, {10})
+      .Tensor("new3", Dtype::kUint8, {10});
 
   CAIRN_ASSERT_OK(WriteSafetensors(old_one, dir / "a", {.max_shard_bytes = 10}));
   CAIRN_ASSERT_OK(WriteSafetensors(new_one, dir / "a", {}, /*overwrite=*/true));

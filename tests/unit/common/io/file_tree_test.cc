@@ -21,9 +21,13 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-void WriteFile(const std::string& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
+void WriteFile(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+}
 
-std::string ReadFile(const std::string& path) { return ReadSmallFile(path, 1000).value_or("(cannot be read)"); }
+std::string ReadFile(const std::string& path) {
+  return ReadSmallFile(path, 1000).value_or("(cannot be read)");
+}
 
 // Every path under a folder.
 std::set<std::string> Walk(const std::string& folder) {
@@ -83,17 +87,20 @@ TEST(SourceTree, RefusesNamesThatLeaveTheFolder) {
   std::filesystem::create_directory(dir / "tree");
   WriteFile(dir / "secret", "1");
   CAIRN_ASSERT_OK_AND_ASSIGN(const auto tree, OpenSourceTree(dir / "tree"));
-  for (const std::string& name : {std::string("../secret"), std::string("a/../../secret"), dir / "secret", std::string(""),
-                                  std::string("."), std::string("a//b"), std::string("a/"), std::string("..\0", 3),
-                                  std::string("a\0b", 3)}) {
-    EXPECT_THAT(tree->Open(name), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("inside the folder"))) << name;
+  for (const std::string& name : {std::string("../secret"), std::string("a/../../secret"), dir / "secret",
+                                  std::string(""), std::string("."), std::string("a//b"), std::string("a/"),
+                                  std::string("..\0", 3), std::string("a\0b", 3)}) {
+    EXPECT_THAT(tree->Open(name),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("inside the folder")))
+        << name;
   }
 }
 
 TEST(SourceTree, NamesAPathThatIsMissing) {
   TempDir dir;
   EXPECT_THAT(OpenSourceTree(dir / "none"), StatusIs(absl::StatusCode::kNotFound, HasSubstr(dir / "none")));
-  EXPECT_THAT(OpenSourceTree("/dev/null"), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("a device")));
+  EXPECT_THAT(OpenSourceTree("/dev/null"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("a device")));
 }
 
 TEST(MemorySourceTree, IsOneFile) {
@@ -161,7 +168,8 @@ TEST(SinkTree, TellsAFolderByItsSlashOrByItsBeingThere) {
   EXPECT_TRUE(CreateSinkTree(dir / "there").value()->is_directory());
   EXPECT_TRUE(CreateSinkTree(dir / "absent/").value()->is_directory());
   EXPECT_FALSE(CreateSinkTree(dir / "absent").value()->is_directory());
-  EXPECT_THAT(CreateSinkTree(dir / "absent/").value()->Create(""), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(CreateSinkTree(dir / "absent/").value()->Create(""),
+              StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 TEST(SinkTree, FillsAFolderThatIsEmpty) {
@@ -182,7 +190,8 @@ TEST(SinkTree, ReplacesWhatIsThereOnlyWhenAskedTo) {
   WriteFile(dir / "out/index", "old");
   WriteFile(dir / "out/kept", "old");
   WriteFile(dir / "f", "old");
-  EXPECT_THAT(CreateSinkTree(dir / "out"), StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr(dir / "out")));
+  EXPECT_THAT(CreateSinkTree(dir / "out"),
+              StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr(dir / "out")));
   EXPECT_THAT(CreateSinkTree(dir / "f"), StatusIs(absl::StatusCode::kAlreadyExists));
 
   CAIRN_ASSERT_OK_AND_ASSIGN(const auto file, CreateSinkTree(dir / "f", {.overwrite = true}));
@@ -234,8 +243,11 @@ TEST(SinkTree, RefusesATargetThatAppearedWhileItWasWritten) {
 TEST(SinkTree, RefusesNamesThatLeaveTheFolder) {
   TempDir dir;
   CAIRN_ASSERT_OK_AND_ASSIGN(const auto tree, CreateSinkTree(dir / "out"));
-  for (const std::string& name : {std::string("../x"), std::string("/x"), std::string("a/../../x"), std::string("a//b")}) {
-    EXPECT_THAT(tree->Create(name), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("inside the folder"))) << name;
+  for (const std::string& name :
+       {std::string("../x"), std::string("/x"), std::string("a/../../x"), std::string("a//b")}) {
+    EXPECT_THAT(tree->Create(name),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("inside the folder")))
+        << name;
   }
 }
 
@@ -266,7 +278,8 @@ TEST(SinkTree, DoesNotCommitAFileThatIsOpenOrNone) {
 TEST(SinkTree, NamesAParentThatIsMissingAndAPathThatIsNone) {
   TempDir dir;
   WriteFile(dir / "f", "1");
-  EXPECT_THAT(CreateSinkTree(dir / "none/out"), StatusIs(absl::StatusCode::kNotFound, HasSubstr(dir / "none")));
+  EXPECT_THAT(CreateSinkTree(dir / "none/out"),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr(dir / "none")));
   EXPECT_THAT(CreateSinkTree(dir / "f/out"), StatusIs(absl::StatusCode::kNotFound));
   EXPECT_THAT(CreateSinkTree(""), StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(CreateSinkTree("/"), StatusIs(absl::StatusCode::kInvalidArgument));

@@ -21,11 +21,14 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::MatchesRegex;
 
-void WriteFile(const std::string& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
+void WriteFile(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+}
 
 std::vector<std::string> NamesIn(const std::string& folder) {
   std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) names.push_back(entry.path().filename().string());
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    names.push_back(entry.path().filename().string());
   return names;
 }
 
@@ -48,7 +51,8 @@ TEST(FileSource, RefusesAReadThatLeavesTheFile) {
   WriteFile(dir / "f", "0123456789");
   CAIRN_ASSERT_OK_AND_ASSIGN(const auto source, OpenFileSource(dir / "f"));
   std::string part(4, '\0');
-  EXPECT_THAT(source->ReadAt(7, absl::MakeSpan(part)), StatusIs(absl::StatusCode::kOutOfRange, HasSubstr("leave")));
+  EXPECT_THAT(source->ReadAt(7, absl::MakeSpan(part)),
+              StatusIs(absl::StatusCode::kOutOfRange, HasSubstr("leave")));
   EXPECT_THAT(source->ReadAt(~uint64_t{0}, absl::MakeSpan(part)), StatusIs(absl::StatusCode::kOutOfRange));
 }
 
@@ -58,13 +62,15 @@ TEST(FileSource, SaysThatAFileShrankWhileOpen) {
   CAIRN_ASSERT_OK_AND_ASSIGN(const auto source, OpenFileSource(dir / "f"));
   std::filesystem::resize_file(dir / "f", 5);
   std::string part(4, '\0');
-  EXPECT_THAT(source->ReadAt(3, absl::MakeSpan(part)), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("shrank")));
+  EXPECT_THAT(source->ReadAt(3, absl::MakeSpan(part)),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("shrank")));
 }
 
 TEST(FileSource, NamesWhatCannotBeOpened) {
   TempDir dir;
   EXPECT_THAT(OpenFileSource(dir / "none"), StatusIs(absl::StatusCode::kNotFound, HasSubstr(dir / "none")));
-  EXPECT_THAT(OpenFileSource(dir.path()), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("a directory")));
+  EXPECT_THAT(OpenFileSource(dir.path()),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("a directory")));
 }
 
 TEST(FileSink, ShowsTheFileOnlyOnceItIsClosed) {
@@ -129,11 +135,13 @@ TEST(ReadSmallFile, RefusesAFileAboveTheLimit) {
   TempDir dir;
   WriteFile(dir / "f", "0123456789");
   EXPECT_EQ(ReadSmallFile(dir / "f", 10).value(), "0123456789");
-  EXPECT_THAT(ReadSmallFile(dir / "f", 9), StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("at most 9")));
+  EXPECT_THAT(ReadSmallFile(dir / "f", 9),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("at most 9")));
 }
 
 TEST(ErrnoStatus, GivesTheCodeThatACallerCanActOn) {
-  EXPECT_THAT(ErrnoStatus(ENOSPC, "write", "f"), StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("write f: ")));
+  EXPECT_THAT(ErrnoStatus(ENOSPC, "write", "f"),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("write f: ")));
   EXPECT_THAT(ErrnoStatus(EDQUOT, "write", "f"), StatusIs(absl::StatusCode::kResourceExhausted));
   EXPECT_THAT(ErrnoStatus(EMFILE, "open", "f"), StatusIs(absl::StatusCode::kResourceExhausted));
   EXPECT_THAT(ErrnoStatus(EACCES, "open", "f"), StatusIs(absl::StatusCode::kPermissionDenied));

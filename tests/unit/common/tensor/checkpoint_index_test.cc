@@ -34,15 +34,18 @@ CheckpointIndex Index(std::vector<Entry> entries) {
 TEST(CheckpointIndex, TakesAnyTree) {
   EXPECT_THAT(Index({}).Check(), IsOk());
   EXPECT_THAT(Index({Tensor(KeyPath())}).Check(), IsOk()) << "a checkpoint may be one tensor";
-  EXPECT_THAT(Index({Tensor(KeyPath::Of({"b"})), Tensor(KeyPath::Of({"a", "c"})), Tensor(KeyPath::Of({"a", "b"})),
-                     Entry::OfValue(KeyPath::Of({"step"}), Value::Int(3)), Entry::Asset(KeyPath::Of({"config.json"}), 5),
+  EXPECT_THAT(Index({Tensor(KeyPath::Of({"b"})), Tensor(KeyPath::Of({"a", "c"})),
+                     Tensor(KeyPath::Of({"a", "b"})), Entry::OfValue(KeyPath::Of({"step"}), Value::Int(3)),
+                     Entry::Asset(KeyPath::Of({"config.json"}), 5),
                      Entry::Alias(KeyPath::Of({"tied"}), KeyPath::Of({"a", "c"}))})
                   .Check(),
               IsOk());
 }
 
 TEST(CheckpointIndex, AFlatNameIsNoParent) {
-  EXPECT_THAT(Index({Tensor(KeyPath::Of({"a"})), Tensor(KeyPath::Of({"a/b"})), Tensor(KeyPath::Of({"a.b"}))}).Check(), IsOk());
+  EXPECT_THAT(
+      Index({Tensor(KeyPath::Of({"a"})), Tensor(KeyPath::Of({"a/b"})), Tensor(KeyPath::Of({"a.b"}))}).Check(),
+      IsOk());
 }
 
 TEST(CheckpointIndex, APositionAndAKeyOfTheSameDigitsAreTwoEntries) {
@@ -50,12 +53,16 @@ TEST(CheckpointIndex, APositionAndAKeyOfTheSameDigitsAreTwoEntries) {
 }
 
 TEST(CheckpointIndex, AContainerMarkMayStandAboveItsChildren) {
-  EXPECT_THAT(Index({Tensor(KeyPath({"opt", int64_t{0}})), Entry::OfValue(KeyPath::Of({"opt"}), Tuple(1))}).Check(), IsOk());
+  EXPECT_THAT(
+      Index({Tensor(KeyPath({"opt", int64_t{0}})), Entry::OfValue(KeyPath::Of({"opt"}), Tuple(1))}).Check(),
+      IsOk());
 }
 
 TEST(CheckpointIndex, RefusesTwoEntriesOfOnePath) {
-  EXPECT_THAT(Index({Tensor(KeyPath::Of({"a", "b"})), Tensor(KeyPath::Of({"c"})), Tensor(KeyPath::Of({"a", "b"}))}).Check(),
-              StatusIs(kInvalid, HasSubstr("\"a/b\" appears twice")));
+  EXPECT_THAT(
+      Index({Tensor(KeyPath::Of({"a", "b"})), Tensor(KeyPath::Of({"c"})), Tensor(KeyPath::Of({"a", "b"}))})
+          .Check(),
+      StatusIs(kInvalid, HasSubstr("\"a/b\" appears twice")));
   EXPECT_THAT(Index({Tensor(KeyPath::Of({"a"})), Entry::OfValue(KeyPath::Of({"a"}), Value::Int(1))}).Check(),
               StatusIs(kInvalid));
   EXPECT_THAT(Index({Entry::Asset(KeyPath::Of({"a"}), 1), Entry::Asset(KeyPath::Of({"a"}), 1)}).Check(),
@@ -63,18 +70,21 @@ TEST(CheckpointIndex, RefusesTwoEntriesOfOnePath) {
 }
 
 TEST(CheckpointIndex, AnAssetMayHaveTheNameOfATensor) {
-  EXPECT_THAT(Index({Tensor(KeyPath::Of({"a"})), Entry::Asset(KeyPath::Of({"a"}), 1), Tensor(KeyPath::Of({"b"})),
-                     Entry::Asset(KeyPath::Of({"b", "c"}), 1)})
+  EXPECT_THAT(Index({Tensor(KeyPath::Of({"a"})), Entry::Asset(KeyPath::Of({"a"}), 1),
+                     Tensor(KeyPath::Of({"b"})), Entry::Asset(KeyPath::Of({"b", "c"}), 1)})
                   .Check(),
               IsOk());
 }
 
 TEST(CheckpointIndex, RefusesATensorThatIsAParentToo) {
-  EXPECT_THAT(Index({Tensor(KeyPath::Of({"a", "b", "c"})), Tensor(KeyPath::Of({"a", "x"})), Tensor(KeyPath::Of({"a"}))}).Check(),
+  EXPECT_THAT(Index({Tensor(KeyPath::Of({"a", "b", "c"})), Tensor(KeyPath::Of({"a", "x"})),
+                     Tensor(KeyPath::Of({"a"}))})
+                  .Check(),
               StatusIs(kInvalid, HasSubstr("\"a\" cannot be the parent of")));
   EXPECT_THAT(Index({Tensor(KeyPath()), Tensor(KeyPath::Of({"a"}))}).Check(), StatusIs(kInvalid));
-  EXPECT_THAT(Index({Entry::OfValue(KeyPath::Of({"a"}), Value::Int(1)), Tensor(KeyPath::Of({"a", "b"}))}).Check(),
-              StatusIs(kInvalid));
+  EXPECT_THAT(
+      Index({Entry::OfValue(KeyPath::Of({"a"}), Value::Int(1)), Tensor(KeyPath::Of({"a", "b"}))}).Check(),
+      StatusIs(kInvalid));
   EXPECT_THAT(Index({Entry::Asset(KeyPath::Of({"a"}), 1), Entry::Asset(KeyPath::Of({"a", "b"}), 1)}).Check(),
               StatusIs(kInvalid));
 }
@@ -106,7 +116,8 @@ TEST(CheckpointIndex, AddsUpTensorsAndAssetsWithoutWrapping) {
                 .TotalBytes(),
             13u);
   constexpr uint64_t kMax = std::numeric_limits<uint64_t>::max();
-  EXPECT_EQ(Index({Entry::Asset(KeyPath::Of({"f"}), kMax), Entry::Asset(KeyPath::Of({"g"}), 5)}).TotalBytes(), kMax);
+  EXPECT_EQ(Index({Entry::Asset(KeyPath::Of({"f"}), kMax), Entry::Asset(KeyPath::Of({"g"}), 5)}).TotalBytes(),
+            kMax);
 }
 
 }  // namespace

@@ -77,7 +77,8 @@ TEST(Dtype, FloatsAreWhatACastAppliesTo) {
                       Dtype::kFloat4E2M1Fn}) {
     EXPECT_TRUE(IsFloat(dtype)) << DtypeName(dtype);
   }
-  for (Dtype dtype : {Dtype::kInvalid, Dtype::kBool, Dtype::kInt8, Dtype::kComplex64, Dtype::kF4Packed, Dtype::kInt4}) {
+  for (Dtype dtype :
+       {Dtype::kInvalid, Dtype::kBool, Dtype::kInt8, Dtype::kComplex64, Dtype::kF4Packed, Dtype::kInt4}) {
     EXPECT_FALSE(IsFloat(dtype)) << DtypeName(dtype);
   }
 }

@@ -21,11 +21,13 @@ KeyPath Path(std::vector<KeyPath::Segment> segments) { return KeyPath(std::move(
 TEST(KeyPath, IsShownWithSlashesAndEscapes) {
   EXPECT_EQ(KeyPath().ToString(), "");
   EXPECT_EQ(KeyPath::Of({"params", "layer", "kernel"}).ToString(), "params/layer/kernel");
-  EXPECT_EQ(KeyPath::Of({"model.layers.0.weight"}).ToString(), "model.layers.0.weight") << "nothing splits a flat name";
+  EXPECT_EQ(KeyPath::Of({"model.layers.0.weight"}).ToString(), "model.layers.0.weight")
+      << "nothing splits a flat name";
   EXPECT_EQ(Path({"opt", int64_t{7}, "mu"}).ToString(), "opt/[7]/mu");
   EXPECT_EQ(Path({int64_t{-3}}).ToString(), "[-3]");
   EXPECT_EQ(KeyPath::Of({"a/b", "c\\d"}).ToString(), "a\\/b/c\\\\d");
-  EXPECT_EQ(KeyPath::Of({"[7]", "a[7]"}).ToString(), "\\[7]/a[7]") << "only a leading bracket could be a position";
+  EXPECT_EQ(KeyPath::Of({"[7]", "a[7]"}).ToString(), "\\[7]/a[7]")
+      << "only a leading bracket could be a position";
   EXPECT_EQ(KeyPath::Of({"", "a", ""}).ToString(), "\\e/a/\\e");
   EXPECT_EQ(KeyPath::Of({std::string("a\n\0\x7f", 4)}).ToString(), "a\\x0a\\x00\\x7f");
   EXPECT_EQ(KeyPath::Of({"\xc3\xa9", "*", "7"}).ToString(), "\xc3\xa9/*/7");
@@ -33,10 +35,11 @@ TEST(KeyPath, IsShownWithSlashesAndEscapes) {
 
 TEST(KeyPath, ParsesWhatItShows) {
   for (const KeyPath& path :
-       {KeyPath(), KeyPath::Of({"a"}), KeyPath::Of({""}), KeyPath::Of({"", ""}), KeyPath::Of({"\\e", "e", "\\"}),
-        KeyPath::Of({"[", "[]", "[1", "[1]", "]"}), Path({int64_t{0}, "0", int64_t{-1}}),
-        Path({std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max()}), KeyPath::Of({"/", "//", "\\/"}),
-        KeyPath::Of({"\x01\x1f\x7f\xff\x80", "x41", "\\x41"})}) {
+       {KeyPath(), KeyPath::Of({"a"}), KeyPath::Of({""}), KeyPath::Of({"", ""}),
+        KeyPath::Of({"\\e", "e", "\\"}), KeyPath::Of({"[", "[]", "[1", "[1]", "]"}),
+        Path({int64_t{0}, "0", int64_t{-1}}),
+        Path({std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max()}),
+        KeyPath::Of({"/", "//", "\\/"}), KeyPath::Of({"\x01\x1f\x7f\xff\x80", "x41", "\\x41"})}) {
     CAIRN_ASSERT_OK_AND_ASSIGN(const KeyPath back, KeyPath::Parse(path.ToString()));
     EXPECT_EQ(back, path) << path.ToString();
   }
@@ -53,7 +56,8 @@ TEST(KeyPath, RandomPathsComeBack) {
         continue;
       }
       std::string key;
-      for (unsigned length = random() % 6; length > 0; --length) key.push_back(alphabet[random() % alphabet.size()]);
+      for (unsigned length = random() % 6; length > 0; --length)
+        key.push_back(alphabet[random() % alphabet.size()]);
       path.Append(key);
     }
     CAIRN_ASSERT_OK_AND_ASSIGN(const KeyPath back, KeyPath::Parse(path.ToString()));
@@ -67,8 +71,9 @@ TEST(KeyPath, TakesEscapesThatItWouldNotWrite) {
 }
 
 TEST(KeyPath, RefusesBadEscapesAndEmptySegments) {
-  for (const char* text : {"a//b", "/a", "a/", "/", "\\", "a\\", "\\q", "\\x", "\\x4", "\\xg0", "a\\e", "\\ea", "[", "[]", "[x]",
-                           "[1", "[1]a", "[+1]", "[01]", "[ 1]", "[-0]", "[9223372036854775808]"}) {
+  for (const char* text :
+       {"a//b", "/a", "a/", "/",   "\\", "a\\",  "\\q",  "\\x",  "\\x4", "\\xg0", "a\\e",
+        "\\ea", "[",  "[]", "[x]", "[1", "[1]a", "[+1]", "[01]", "[ 1]", "[-0]",  "[9223372036854775808]"}) {
     EXPECT_THAT(KeyPath::Parse(text), StatusIs(kInvalid, HasSubstr("key path"))) << text;
   }
 }
@@ -151,13 +156,15 @@ TEST(KeyGlob, BackslashTakesTheMeaningAway) {
 }
 
 TEST(KeyGlob, AShownPathMatchesItself) {
-  for (const KeyPath& path : {KeyPath::Of({"a", "b.c"}), Path({"a", int64_t{12}, ""}), KeyPath::Of({"a/b\\", "\n", "[x]", "*"})}) {
+  for (const KeyPath& path :
+       {KeyPath::Of({"a", "b.c"}), Path({"a", int64_t{12}, ""}), KeyPath::Of({"a/b\\", "\n", "[x]", "*"})}) {
     EXPECT_TRUE(GlobMatches(path.ToString(), path)) << path.ToString();
   }
 }
 
 TEST(KeyGlob, RefusesWhatCannotMatch) {
-  for (const char* glob : {"", "a//b", "/a", "a/", "*/", "[abc", "a[", "[]", "[!]", "[z-a]", "a\\", "\\q", "[a/b]"}) {
+  for (const char* glob :
+       {"", "a//b", "/a", "a/", "*/", "[abc", "a[", "[]", "[!]", "[z-a]", "a\\", "\\q", "[a/b]"}) {
     EXPECT_THAT(KeyGlob::Parse(glob), StatusIs(kInvalid, HasSubstr("glob"))) << glob;
   }
 }

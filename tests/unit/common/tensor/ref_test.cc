@@ -55,8 +55,8 @@ TEST(Ref, TakesTheLargestStep) {
 }
 
 TEST(Ref, RefusalSaysWhatARefLooksLike) {
-  for (const char* text : {"", "@1", "run@", "run@-1", "run@1x", "run@a@b", "run@+1", "a//b", "/a", "a/", "uid:", "uid:a/b",
-                           "run@best/x", "run name", "UID:3", "run@ 1"}) {
+  for (const char* text : {"", "@1", "run@", "run@-1", "run@1x", "run@a@b", "run@+1", "a//b", "/a", "a/",
+                           "uid:", "uid:a/b", "run@best/x", "run name", "UID:3", "run@ 1"}) {
     EXPECT_THAT(Ref::Parse(text), StatusIs(kInvalid, HasSubstr("expected NAME@STEP"))) << text;
   }
 }
@@ -69,8 +69,8 @@ TEST(CheckCheckpointName, TakesSegmentsOfWordCharacters) {
 }
 
 TEST(CheckCheckpointName, RefusesWhatCouldLeaveAFolderOrConfuseARef) {
-  for (const char* name : {"", "/", "a/", "/a", "a//b", ".", "..", "a/..", "a/.b", "-a", "_a", "a b", "a@b", "a:b", "\xc3\xa9",
-                           "a\\b"}) {
+  for (const char* name : {"", "/", "a/", "/a", "a//b", ".", "..", "a/..", "a/.b", "-a", "_a", "a b", "a@b",
+                           "a:b", "\xc3\xa9", "a\\b"}) {
     EXPECT_THAT(CheckCheckpointName(name), StatusIs(kInvalid)) << name;
   }
   EXPECT_THAT(CheckCheckpointName(absl::string_view("a\0b", 3)), StatusIs(kInvalid));
@@ -78,7 +78,8 @@ TEST(CheckCheckpointName, RefusesWhatCouldLeaveAFolderOrConfuseARef) {
 }
 
 TEST(CheckTagName, TakesWordsThatBeginWithALetter) {
-  for (const char* tag : {"best", "v1.0", "Prod_2-x", "latest2", "Latest"}) EXPECT_THAT(CheckTagName(tag), IsOk());
+  for (const char* tag : {"best", "v1.0", "Prod_2-x", "latest2", "Latest"})
+    EXPECT_THAT(CheckTagName(tag), IsOk());
   EXPECT_THAT(CheckTagName(std::string(128, 'a')), IsOk());
 }
 

@@ -61,7 +61,8 @@ TEST(Selection, ATrailingSlashChoosesOnlyWhatIsBelow) {
 
 TEST(Selection, GlobsChooseBySegment) {
   EXPECT_THAT(Chosen({"params/*/kernel"}), ElementsAre("params/dense/kernel", "params/dense2/kernel"));
-  EXPECT_THAT(Chosen({"**/kernel"}), ElementsAre("params/dense/kernel", "params/dense2/kernel", "opt/[0]/mu/kernel"));
+  EXPECT_THAT(Chosen({"**/kernel"}),
+              ElementsAre("params/dense/kernel", "params/dense2/kernel", "opt/[0]/mu/kernel"));
   EXPECT_THAT(Chosen({"st[e]p"}), ElementsAre("step"));
   EXPECT_THAT(Chosen({"opt/[0]/**"}), ElementsAre("opt/[0]/mu/kernel"));
   EXPECT_THAT(Chosen({"a\\[0]"}), ElementsAre("a[0]")) << "escaped, it is a plain path";

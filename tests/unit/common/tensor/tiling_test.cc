@@ -26,7 +26,8 @@ class Random {
 };
 
 // How often each element is covered, in row-major order.
-std::vector<int> CountCover(const Shape& shape, const std::vector<Box>& boxes, std::vector<std::vector<int64_t>>* at) {
+std::vector<int> CountCover(const Shape& shape, const std::vector<Box>& boxes,
+                            std::vector<std::vector<int64_t>>* at) {
   std::vector<int> cover;
   std::vector<int64_t> position(shape.size(), 0);
   while (true) {
@@ -92,7 +93,8 @@ void Spoil(const Shape& shape, std::vector<Box>* boxes, Random& random) {
 }
 
 std::string Show(const Shape& shape, const std::vector<Box>& boxes) {
-  return absl::StrCat(ShapeToString(shape), ": ", absl::StrJoin(boxes, " ", [](std::string* out, const Box& box) {
+  return absl::StrCat(ShapeToString(shape), ": ",
+                      absl::StrJoin(boxes, " ", [](std::string* out, const Box& box) {
                         absl::StrAppend(out, box.ToString());
                       }));
 }
@@ -211,8 +213,9 @@ TEST(CheckTiling, FindsOneLostBoxInALargeGrid) {
   EXPECT_EQ(CheckTiling(shape, boxes).box, lost);
 }
 
-// Tensors split in so many dimensions that counting corners is out of the question. The last kDeep dimensions have
-// two elements each and are split one after the other, so that the last piece has an inner end in all of them.
+// Tensors split in so many dimensions that counting corners is out of the question. The last kDeep dimensions
+// have two elements each and are split one after the other, so that the last piece has an inner end in all of
+// them.
 class DeepTiling : public ::testing::Test {
  protected:
   static constexpr size_t kDeep = 23;

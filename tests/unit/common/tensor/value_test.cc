@@ -64,7 +64,8 @@ std::vector<Golden> Goldens() {
       {Value::Int(300), "02d804", "300"},
       {Value::Int(std::numeric_limits<int64_t>::max()), "02feffffffffffffffff01", "9223372036854775807"},
       {Value::Int(std::numeric_limits<int64_t>::min()), "02ffffffffffffffffff01", "-9223372036854775808"},
-      {BigInt("-12345678901234567890"), "03152d3132333435363738393031323334353637383930", "-12345678901234567890"},
+      {BigInt("-12345678901234567890"), "03152d3132333435363738393031323334353637383930",
+       "-12345678901234567890"},
       {Value::Float(0.5), "04000000000000e03f", "0.5"},
       {Value::Float(3), "040000000000000840", "3.0"},
       {Value::Complex({1, -2}), "05000000000000f03f00000000000000c0", "(1-2j)"},
@@ -78,7 +79,8 @@ std::vector<Golden> Goldens() {
       {Dict({}), "0a00", "{}"},
       {List({Value::Int(1), Value::None()}), "080002020200", "[1, None]"},
       {Tuple({Value::Bool(true)}), "0900010101", "(True,)"},
-      {Dict({{Value::String("lr"), Value::Float(0.5)}, {Value::String("betas"), Tuple({Value::Int(1), Value::Int(-1)})}}),
+      {Dict({{Value::String("lr"), Value::Float(0.5)},
+             {Value::String("betas"), Tuple({Value::Int(1), Value::Int(-1)})}}),
        "0a0206026c7204000000000000e03f06056265746173090002"
        "02020201",
        "{\"lr\": 0.5, \"betas\": (1, -1)}"},
@@ -106,7 +108,8 @@ TEST(ValueEncoding, RefusesEveryTruncationAndEveryTrailingByte) {
   for (const Golden& golden : Goldens()) {
     const std::string bytes = Bytes(golden.hex);
     for (size_t length = 0; length < bytes.size(); ++length) {
-      EXPECT_THAT(DecodeValue(absl::string_view(bytes).substr(0, length)), StatusIs(kInvalid)) << golden.hex << " " << length;
+      EXPECT_THAT(DecodeValue(absl::string_view(bytes).substr(0, length)), StatusIs(kInvalid))
+          << golden.hex << " " << length;
     }
     EXPECT_THAT(DecodeValue(bytes + std::string(1, '\0')), StatusIs(kInvalid)) << golden.hex;
   }
@@ -118,7 +121,8 @@ TEST(ValueEncoding, RefusesWhatItDoesNotWrite) {
   EXPECT_THAT(DecodeValue(Bytes("0102")), StatusIs(kInvalid, HasSubstr("bool")));
   EXPECT_THAT(DecodeValue(Bytes("028000")), StatusIs(kInvalid, HasSubstr("longer than it has to be")));
   EXPECT_THAT(DecodeValue(Bytes("02ffffffffffffffffff02")), StatusIs(kInvalid, HasSubstr("beyond 64 bits")));
-  EXPECT_THAT(DecodeValue(Bytes("02ffffffffffffffffffff01")), StatusIs(kInvalid, HasSubstr("beyond 64 bits")));
+  EXPECT_THAT(DecodeValue(Bytes("02ffffffffffffffffffff01")),
+              StatusIs(kInvalid, HasSubstr("beyond 64 bits")));
   EXPECT_THAT(DecodeValue(Bytes("0300")), StatusIs(kInvalid, HasSubstr("decimal")));
   EXPECT_THAT(DecodeValue(Bytes("03012d")), StatusIs(kInvalid, HasSubstr("decimal")));
   EXPECT_THAT(DecodeValue(Bytes("03023178")), StatusIs(kInvalid, HasSubstr("decimal")));
@@ -135,7 +139,8 @@ TEST(ValueEncoding, TakesContainers64DeepAndNoDeeper) {
   Value value = Value::Int(1);
   for (int i = 0; i < 64; ++i) value = List({value});
   EXPECT_THAT(DecodeValue(EncodeValue(value)), IsOk());
-  EXPECT_THAT(DecodeValue(EncodeValue(List({value}))), StatusIs(kInvalid, HasSubstr("nested deeper than 64")));
+  EXPECT_THAT(DecodeValue(EncodeValue(List({value}))),
+              StatusIs(kInvalid, HasSubstr("nested deeper than 64")));
   std::string bomb;
   for (int i = 0; i < 100000; ++i) bomb += Bytes("080001");
   EXPECT_THAT(DecodeValue(bomb), StatusIs(kInvalid));
@@ -148,14 +153,22 @@ Value RandomValue(std::mt19937& random, int depth) {
     return bytes;
   };
   switch (random() % (depth > 0 ? 11 : 8)) {
-    case 0: return Value::None();
-    case 1: return Value::Bool(random() % 2 != 0);
-    case 2: return Value::Int(static_cast<int64_t>(uint64_t{random()} << (random() % 33)) - 1000);
-    case 3: return BigInt("-99999999999999999999");
-    case 4: return Value::Float(std::ldexp(1.0, static_cast<int>(random() % 100) - 50));
-    case 5: return Value::Complex({1.5, -static_cast<double>(random())});
-    case 6: return Value::String(text());
-    case 7: return Value::Bytes(text());
+    case 0:
+      return Value::None();
+    case 1:
+      return Value::Bool(random() % 2 != 0);
+    case 2:
+      return Value::Int(static_cast<int64_t>(uint64_t{random()} << (random() % 33)) - 1000);
+    case 3:
+      return BigInt("-99999999999999999999");
+    case 4:
+      return Value::Float(std::ldexp(1.0, static_cast<int>(random() % 100) - 50));
+    case 5:
+      return Value::Complex({1.5, -static_cast<double>(random())});
+    case 6:
+      return Value::String(text());
+    case 7:
+      return Value::Bytes(text());
     case 8:
     case 9: {
       Value value = random() % 2 != 0 ? List({}) : Tuple({});

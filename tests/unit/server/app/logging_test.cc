@@ -9,9 +9,9 @@
 #include <thread>
 #include <vector>
 
-#include "absl/time/clock.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
 #include "server/app/utf8.h"
 
 namespace cairn {
@@ -32,8 +32,10 @@ std::string Json(absl::string_view message, std::vector<LogField> fields = {}) {
 }
 
 TEST(TextLog, IsReadable) {
-  EXPECT_EQ(Text("checkpoint committed", {{"ref", "team/run@100"}, {"bytes", uint64_t{4096}}, {"took", 0.1}, {"new", true}}),
-            "2023-11-14T22:13:20.123Z INFO    checkpoint committed ref=team/run@100 bytes=4096 took=0.1 new=true");
+  EXPECT_EQ(
+      Text("checkpoint committed",
+           {{"ref", "team/run@100"}, {"bytes", uint64_t{4096}}, {"took", 0.1}, {"new", true}}),
+      "2023-11-14T22:13:20.123Z INFO    checkpoint committed ref=team/run@100 bytes=4096 took=0.1 new=true");
 }
 
 TEST(TextLog, QuotesValuesThatCouldBeReadAsSeveral) {
@@ -44,14 +46,19 @@ TEST(TextLog, QuotesValuesThatCouldBeReadAsSeveral) {
 }
 
 TEST(JsonLog, HasTimeLevelMessageAndFieldsOfTheirTypes) {
-  EXPECT_EQ(Json("done", {{"ref", "a@1"}, {"n", int64_t{-5}}, {"big", uint64_t{18446744073709551615u}}, {"ok", false}, {"f", 1e300}}),
+  EXPECT_EQ(Json("done", {{"ref", "a@1"},
+                          {"n", int64_t{-5}},
+                          {"big", uint64_t{18446744073709551615u}},
+                          {"ok", false},
+                          {"f", 1e300}}),
             R"({"time":"2023-11-14T22:13:20.123Z","level":"info","msg":"done","ref":"a@1","n":-5,)"
             R"("big":18446744073709551615,"ok":false,"f":1e+300})");
 }
 
 TEST(JsonLog, StaysJsonWhateverTheNumbers) {
   const double infinity = std::numeric_limits<double>::infinity();
-  const auto json = nlohmann::json::parse(Json("m", {{"a", infinity}, {"b", -infinity}, {"c", std::nan("")}, {"d", 1e-320}}));
+  const auto json = nlohmann::json::parse(
+      Json("m", {{"a", infinity}, {"b", -infinity}, {"c", std::nan("")}, {"d", 1e-320}}));
   EXPECT_EQ(json["a"], "inf");
   EXPECT_EQ(json["b"], "-inf");
   EXPECT_EQ(json["c"], "nan");
@@ -65,9 +72,20 @@ TEST(JsonLog, NeverHasAKeyTwice) {
 
 // All bytes, alone and in pairs of interest, as message, key and value.
 TEST(LogLine, IsOneLineOfUtf8WhateverTheBytes) {
-  std::vector<std::string> hostile = {"\r\nFAKE", "\x1b[31mred", std::string("nul\0byte", 8), "\xc2\x85next", "\xc2\x9b",
-                                      "\xe2\x80\xa8line", "\xc0\x8a", "\xed\xa0\x80", "\xf8\x88\x80\x80\x80", "\xf4\x90\x80\x80",
-                                      "\xe2\x82", "tail\xf0\x9f\x98", "\"},{\"", "\\"};
+  std::vector<std::string> hostile = {"\r\nFAKE",
+                                      "\x1b[31mred",
+                                      std::string("nul\0byte", 8),
+                                      "\xc2\x85next",
+                                      "\xc2\x9b",
+                                      "\xe2\x80\xa8line",
+                                      "\xc0\x8a",
+                                      "\xed\xa0\x80",
+                                      "\xf8\x88\x80\x80\x80",
+                                      "\xf4\x90\x80\x80",
+                                      "\xe2\x82",
+                                      "tail\xf0\x9f\x98",
+                                      "\"},{\"",
+                                      "\\"};
   for (int byte = 0; byte < 256; ++byte) hostile.push_back({static_cast<char>(byte)});
   for (const std::string& bytes : hostile) {
     const std::string text = Text(bytes, {{bytes, bytes}});
@@ -82,18 +100,22 @@ TEST(LogLine, IsOneLineOfUtf8WhateverTheBytes) {
 }
 
 TEST(Utf8, TellsWellFormedFromNot) {
-  for (const char* good : {"", "ascii ~", "\xc2\xa0", "\xdf\xbf", "\xe0\xa0\x80", "\xee\x80\x80", "\xf0\x90\x80\x80",
-                           "\xf4\x8f\xbf\xbf", "größe"}) {
+  for (const char* good : {"", "ascii ~", "\xc2\xa0", "\xdf\xbf", "\xe0\xa0\x80", "\xee\x80\x80",
+                           "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf", "größe"}) {
     EXPECT_TRUE(IsPrintableUtf8(good)) << good;
     EXPECT_EQ(OneLine(good), good);
   }
-  for (const char* bad : {"\xc2\x9b", "\xe2\x80\xa8", "\xe2\x80\xa9", "\x7f", "\x1b", "\xe0\x80\x8a", "\xe0\x9f\xbf", "\xf0\x8f\xbf\xbf",
-                          "\xc1\xbf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\x80", "\xc2", "\xc2 "}) {
+  for (const char* bad : {"\xc2\x9b", "\xe2\x80\xa8", "\xe2\x80\xa9", "\x7f", "\x1b", "\xe0\x80\x8a",
+                          "\xe0\x9f\xbf", "\xf0\x8f\xbf\xbf", "\xc1\xbf", "\xed\xa0\x80", "\xf4\x90\x80\x80",
+                          "\xf5\x80\x80\x80", "\x80", "\xc2", "\xc2 "}) {
     EXPECT_FALSE(IsPrintableUtf8(bad)) << OneLine(bad);
     EXPECT_NE(OneLine(bad), bad);
   }
   EXPECT_EQ(OneLine("\xe2\x80\xa8"), "\\u2028");
-  EXPECT_EQ(OneLine("a\xff" "b\xe2\x82"), "a\xef\xbf\xbd" "b\xef\xbf\xbd\xef\xbf\xbd");
+  EXPECT_EQ(OneLine("a\xff"
+                    "b\xe2\x82"),
+            "a\xef\xbf\xbd"
+            "b\xef\xbf\xbd\xef\xbf\xbd");
   EXPECT_EQ(OneLine("\t\n\r\x01"), "\\t\\n\\r\\u0001");
 }
 
@@ -105,7 +127,8 @@ std::vector<std::string> Logged(const std::function<void()>& body) {
 
 TEST(Log, PrintsFromItsLevelOn) {
   const auto all_levels = [] {
-    for (LogLevel level : {LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarning, LogLevel::kError}) Log(level, "x");
+    for (LogLevel level : {LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarning, LogLevel::kError})
+      Log(level, "x");
   };
   StartLogging(LogLevel::kWarning, LogFormat::kText);
   EXPECT_FALSE(LogEnabled(LogLevel::kInfo));

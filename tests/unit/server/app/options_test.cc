@@ -65,10 +65,10 @@ TEST(ParseOptions, NeedsNothing) {
 
 TEST(ParseOptions, PrefersTheFlagThenTheEnvironmentThenTheFile) {
   ConfigFile file("memory_budget: 100MiB\nio_threads: 5\ngc_interval: 1h\n");
-  CAIRN_ASSERT_OK_AND_ASSIGN(
-      const ParsedOptions parsed,
-      Parse({"--memory-budget=300MiB"},
-            {{"CAIRND_CONFIG", file.path()}, {"CAIRND_MEMORY_BUDGET", "200MiB"}, {"CAIRND_IO_THREADS", "6"}}));
+  CAIRN_ASSERT_OK_AND_ASSIGN(const ParsedOptions parsed,
+                             Parse({"--memory-budget=300MiB"}, {{"CAIRND_CONFIG", file.path()},
+                                                                {"CAIRND_MEMORY_BUDGET", "200MiB"},
+                                                                {"CAIRND_IO_THREADS", "6"}}));
   EXPECT_EQ(parsed.options.memory_budget, 300u << 20);
   EXPECT_EQ(parsed.sources.at("memory_budget"), "--memory-budget");
   EXPECT_EQ(parsed.options.io_threads, 6);
@@ -86,11 +86,10 @@ TEST(ParseOptions, PrefersTheFileOfTheFlagToThatOfTheEnvironment) {
 }
 
 TEST(ParseOptions, ReadsEveryKindOfValueFromEveryPlace) {
-  const Environment values = {{"data_dir", "/srv/cairn"},        {"listen", "0.0.0.0:1,[::1]:2"},
-                              {"durable_writes", "no"},          {"io_threads", "9"},
-                              {"memory_budget", "1GiB"},         {"session_lease", "1h30m"},
-                              {"unix_socket_mode", "0600"},      {"log_level", "debug"},
-                              {"log_format", "json"}};
+  const Environment values = {
+      {"data_dir", "/srv/cairn"},   {"listen", "0.0.0.0:1,[::1]:2"}, {"durable_writes", "no"},
+      {"io_threads", "9"},          {"memory_budget", "1GiB"},       {"session_lease", "1h30m"},
+      {"unix_socket_mode", "0600"}, {"log_level", "debug"},          {"log_format", "json"}};
   std::vector<std::string> flags;
   Environment environment;
   std::string yaml;
@@ -118,8 +117,8 @@ TEST(ParseOptions, ReadsEveryKindOfValueFromEveryPlace) {
 
 TEST(ParseOptions, TakesFlagsInEveryUsualForm) {
   CAIRN_ASSERT_OK_AND_ASSIGN(const ParsedOptions parsed,
-                             Parse({"--data-dir", "/a", "--data-dir=/b", "--no-durable-writes", "--grpc-reflection",
-                                    "--listen", "a:1,b:2", "--listen=c:3"}));
+                             Parse({"--data-dir", "/a", "--data-dir=/b", "--no-durable-writes",
+                                    "--grpc-reflection", "--listen", "a:1,b:2", "--listen=c:3"}));
   EXPECT_EQ(parsed.options.data_dir, "/b") << "the last one wins";
   EXPECT_FALSE(parsed.options.durable_writes);
   EXPECT_TRUE(parsed.options.grpc_reflection);
@@ -146,7 +145,8 @@ TEST(ParseOptions, NamesTheFlagThatWasProbablyMeant) {
 }
 
 TEST(ParseOptions, RefusesAFlagWithoutItsValue) {
-  EXPECT_THAT(Parse({"--io-threads"}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("nothing after it")));
+  EXPECT_THAT(Parse({"--io-threads"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("nothing after it")));
   EXPECT_THAT(Parse({"--data-dir", "--print-config"}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("found \"--print-config\"")));
   EXPECT_THAT(Parse({"--config"}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("YAML file")));
@@ -161,27 +161,59 @@ TEST(ParseOptions, SaysWhereWhatWasExpectedAndWhatWasFound) {
   EXPECT_EQ(GetErrorInfo(flag).reason, "BAD_OPTION");
   EXPECT_EQ(GetErrorInfo(flag).metadata.at("source"), "--io-threads");
   EXPECT_EQ(Parse({}, {{"CAIRND_SESSION_LEASE", "5"}}).status().message(),
-            "environment variable CAIRND_SESSION_LEASE: expected a time (ms, s, m, h) from 10s to 24h, found \"5\"");
+            "environment variable CAIRND_SESSION_LEASE: expected a time (ms, s, m, h) from 10s to 24h, found "
+            "\"5\"");
   ConfigFile file("# one\nmemory_budget: 15MiB\n");
   EXPECT_EQ(Parse({"--config", file.path()}).status().message(),
             file.path() +
-                ":2: memory_budget: expected an amount of bytes (KiB, MiB, GiB) of at least 16MiB, found \"15MiB\"");
+                ":2: memory_budget: expected an amount of bytes (KiB, MiB, GiB) of at least 16MiB, found "
+                "\"15MiB\"");
 }
 
 TEST(ParseOptions, RefusesBadValues) {
-  for (const char* arg :
-       {"--memory-budget=1GB", "--memory-budget=-1", "--memory-budget=99999999999999999999", "--memory-budget=",
-        "--memory-budget=17179869185GiB", "--memory-budget=0x4000000", "--extent-bytes=5MiB", "--extent-bytes=1KiB",
-        "--io-threads=4.0", "--io-threads= 4", "--io-threads=+4", "--io-threads=1025", "--session-lease=25h",
-        "--session-lease=-10m", "--session-lease=inf", "--session-lease=10us", "--session-lease=10.0005s", "--session-lease=1d", "--gc-interval=1s",
-        "--drain-timeout=61m", "--durable-writes=maybe", "--unix-socket-mode=888", "--unix-socket-mode=1777",
-        "--unix-socket-mode=-1", "--log-level=loud", "--log-format=xml", "--data-dir=", "--data-dir=a\nb",
-        "--data-dir=\xff", "--listen=7710", "--listen=:7710", "--listen=host:", "--listen=host:65536",
-        "--listen=host:http", "--listen=::1:7710", "--listen=[::1:7710", "--listen=a b:1", "--listen=[]:1"}) {
+  for (const char* arg : {"--memory-budget=1GB",
+                          "--memory-budget=-1",
+                          "--memory-budget=99999999999999999999",
+                          "--memory-budget=",
+                          "--memory-budget=17179869185GiB",
+                          "--memory-budget=0x4000000",
+                          "--extent-bytes=5MiB",
+                          "--extent-bytes=1KiB",
+                          "--io-threads=4.0",
+                          "--io-threads= 4",
+                          "--io-threads=+4",
+                          "--io-threads=1025",
+                          "--session-lease=25h",
+                          "--session-lease=-10m",
+                          "--session-lease=inf",
+                          "--session-lease=10us",
+                          "--session-lease=10.0005s",
+                          "--session-lease=1d",
+                          "--gc-interval=1s",
+                          "--drain-timeout=61m",
+                          "--durable-writes=maybe",
+                          "--unix-socket-mode=888",
+                          "--unix-socket-mode=1777",
+                          "--unix-socket-mode=-1",
+                          "--log-level=loud",
+                          "--log-format=xml",
+                          "--data-dir=",
+                          "--data-dir=a\nb",
+                          "--data-dir=\xff",
+                          "--listen=7710",
+                          "--listen=:7710",
+                          "--listen=host:",
+                          "--listen=host:65536",
+                          "--listen=host:http",
+                          "--listen=::1:7710",
+                          "--listen=[::1:7710",
+                          "--listen=a b:1",
+                          "--listen=[]:1"}) {
     EXPECT_THAT(Parse({arg}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("expected"))) << arg;
   }
   EXPECT_THAT(Parse({"--unix-socket=/" + std::string(106, 'x')}), testing::IsOk());
-  EXPECT_THAT(Parse({"--unix-socket=/" + std::string(107, 'x')}), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(Parse({"--unix-socket=/" + std::string(107, 'x')}),
+              StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 TEST(ParseOptions, TakesZeroWhereItSwitchesOff) {
@@ -216,10 +248,12 @@ TEST(ConfigFileOptions, TakesListsOfBothForms) {
 }
 
 TEST(ConfigFileOptions, NamesTheKeyThatWasProbablyMeant) {
-  EXPECT_THAT(ParseFile("io_threads: 1\ndata-dir: /x\n"),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr(":2: expected the name of an option (did you mean data_dir?), found \"data-dir\"")));
-  EXPECT_THAT(ParseFile("zzzzzz: 1"), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("cairnd --help")));
+  EXPECT_THAT(
+      ParseFile("io_threads: 1\ndata-dir: /x\n"),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               HasSubstr(":2: expected the name of an option (did you mean data_dir?), found \"data-dir\"")));
+  EXPECT_THAT(ParseFile("zzzzzz: 1"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("cairnd --help")));
 }
 
 TEST(ConfigFileOptions, RefusesWhatIsNoListOfOptions) {
@@ -250,11 +284,11 @@ TEST(ConfigFileOptions, SaysWhenTheFileCannotBeRead) {
 }
 
 TEST(EffectiveConfig, ReadsBackAsTheSameOptions) {
-  CAIRN_ASSERT_OK_AND_ASSIGN(
-      const ParsedOptions parsed,
-      Parse({"--data-dir=/a b/\"c\"\\d # e: ü", "--listen=[::1]:1,b:2", "--unix-socket=/run/x", "--session-lease=90s",
-             "--memory-budget=16777217", "--unix-socket-mode=7", "--no-durable-writes", "--log-level=error"},
-            {{"CAIRND_GC_INTERVAL", "0"}}));
+  CAIRN_ASSERT_OK_AND_ASSIGN(const ParsedOptions parsed,
+                             Parse({"--data-dir=/a b/\"c\"\\d # e: ü", "--listen=[::1]:1,b:2",
+                                    "--unix-socket=/run/x", "--session-lease=90s", "--memory-budget=16777217",
+                                    "--unix-socket-mode=7", "--no-durable-writes", "--log-level=error"},
+                                   {{"CAIRND_GC_INTERVAL", "0"}}));
   const std::string text = PrintEffectiveConfig(parsed);
   EXPECT_THAT(text, HasSubstr("memory_budget: 16777217  # --memory-budget\n"));
   EXPECT_THAT(text, HasSubstr("gc_interval: 0  # environment variable CAIRND_GC_INTERVAL\n"));

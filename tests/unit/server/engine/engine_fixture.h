@@ -14,33 +14,11 @@
 #include "server/registry/sqlite_registry.h"
 #include "server/store/memory_object_store.h"
 #include "tests/testing/fake_clock.h"
+#include "tests/testing/faulty_object_store.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
 
 namespace cairn::testing {
-
-// A store that others keep using after the engine that was given it is gone (a restarted daemon).
-class SharedStore final : public ObjectStore {
- public:
-  explicit SharedStore(std::shared_ptr<ObjectStore> base) : base_(std::move(base)) {}
-  absl::StatusOr<std::unique_ptr<ObjectWriter>> Create(absl::string_view key, uint64_t hint) override {
-    return base_->Create(key, hint);
-  }
-  absl::Status Read(absl::string_view key, uint64_t offset, absl::Span<char> dst) override {
-    return base_->Read(key, offset, dst);
-  }
-  absl::StatusOr<uint64_t> Size(absl::string_view key) override { return base_->Size(key); }
-  absl::Status Delete(absl::string_view key) override { return base_->Delete(key); }
-  absl::StatusOr<std::vector<ObjectInfo>> List(absl::string_view prefix, absl::string_view after, size_t limit) override {
-    return base_->List(prefix, after, limit);
-  }
-  absl::StatusOr<uint64_t> RemoveLeftovers() override { return base_->RemoveLeftovers(); }
-  absl::StatusOr<Space> GetSpace() override { return base_->GetSpace(); }
-  std::string Describe() const override { return base_->Describe(); }
-
- private:
-  const std::shared_ptr<ObjectStore> base_;
-};
 
 // A tensor that is filled with a pattern of its own.
 struct TestTensor {
@@ -84,7 +62,7 @@ inline std::string CutBox(const TestTensor& tensor, const Box& box) {
   }
 }
 
-// An engine over a memory store (or one given) and a SQLite registry that can be restarted.
+// An engine over a memory store, whose calls can be made to fail, and a SQLite registry. Can be restarted.
 class EngineTest : public ::testing::Test {
  protected:
   EngineTest() : base_store_(NewMemoryObjectStore()) {
@@ -99,10 +77,10 @@ class EngineTest : public ::testing::Test {
     engine_.reset();
     auto registry = OpenSqliteRegistry({.path = directory_ / "registry.db", .durable = false});
     ASSERT_TRUE(registry.ok()) << registry.status();
-    engine_ = std::make_unique<CheckpointEngine>(MakeStore(), *std::move(registry), clock_, options_);
+    auto store = std::make_unique<FaultyObjectStore>(base_store_);
+    faults_ = store.get();
+    engine_ = std::make_unique<CheckpointEngine>(std::move(store), *std::move(registry), clock_, options_);
   }
-
-  virtual std::unique_ptr<ObjectStore> MakeStore() { return std::make_unique<SharedStore>(base_store_); }
 
   absl::StatusOr<std::string> Begin(const std::string& name, int64_t step, uint32_t writers = 1, bool overwrite = false) {
     SessionSpec spec;
@@ -196,7 +174,8 @@ class EngineTest : public ::testing::Test {
   TempDir directory_;
   FakeClock clock_;
   EngineOptions options_;
-  std::shared_ptr<ObjectStore> base_store_;
+  std::shared_ptr<ObjectStore> base_store_;  // Outlives a restart.
+  FaultyObjectStore* faults_ = nullptr;      // What the engine of the moment goes through.
   std::unique_ptr<CheckpointEngine> engine_;
   int next_key_ = 0;
 };

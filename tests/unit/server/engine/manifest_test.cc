@@ -1,0 +1,116 @@
+#include "server/engine/manifest.h"
+
+#include "common/io/posix_file.h"
+#include "gmock/gmock.h"
+#include "server/engine/session_record.h"
+#include "tests/testing/status_matchers.h"
+
+namespace cairn::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+Extent ExtentOf(absl::string_view bytes, uint32_t object, uint64_t offset) {
+  const uint32_t size = static_cast<uint32_t>(bytes.size());
+  return {DigestOf(bytes), object, offset, size, size, ExtentEncoding::kRaw};
+}
+
+Manifest Example() {
+  Manifest manifest;
+  manifest.metadata = {{"framework", "jax"}, {"loss", "1.25"}};
+  manifest.objects = {"session/0-aa", "session/1-bb"};
+  const KeyPath weight = KeyPath::Of({"params", "w"});
+  manifest.entries.push_back({Entry::Tensor(weight, Dtype::kBfloat16, {2, 3}, 12),
+                              {{{{0, 0}, {2, 1}}, 4, {ExtentOf("abcd", 0, 0)}},
+                               {{{0, 1}, {2, 2}}, 8, {ExtentOf("efg", 0, 4), ExtentOf("hijkl", 1, 0)}}}});
+  manifest.entries.push_back({Entry::Tensor(KeyPath::Of({"empty"}), Dtype::kInt64, {0}, 0), {{{{0}, {0}}, 0, {}}}});
+  manifest.entries.push_back({Entry::OfValue(KeyPath({std::string("opt"), int64_t{3}}), Value::Int(-5)), {}});
+  manifest.entries.push_back({Entry::Asset(KeyPath::Of({"config.json"}), 2), {{{}, 2, {ExtentOf("{}", 1, 5)}}}});
+  manifest.entries.push_back({Entry::Alias(KeyPath::Of({"tied"}), weight), {}});
+  return manifest;
+}
+
+void ExpectSame(const Manifest& a, const Manifest& b) {
+  EXPECT_EQ(a.metadata, b.metadata);
+  EXPECT_EQ(a.objects, b.objects);
+  ASSERT_EQ(a.entries.size(), b.entries.size());
+  for (size_t i = 0; i < a.entries.size(); ++i) {
+    EXPECT_EQ(a.entries[i].entry.path, b.entries[i].entry.path);
+    EXPECT_EQ(a.entries[i].entry.kind, b.entries[i].entry.kind);
+    EXPECT_EQ(a.entries[i].entry.shape, b.entries[i].entry.shape);
+    EXPECT_EQ(a.entries[i].entry.value, b.entries[i].entry.value);
+    EXPECT_EQ(a.entries[i].entry.target, b.entries[i].entry.target);
+    ASSERT_EQ(a.entries[i].shards.size(), b.entries[i].shards.size());
+    for (size_t s = 0; s < a.entries[i].shards.size(); ++s) {
+      EXPECT_EQ(a.entries[i].shards[s].box, b.entries[i].shards[s].box);
+      EXPECT_EQ(a.entries[i].shards[s].extents, b.entries[i].shards[s].extents);
+    }
+  }
+}
+
+TEST(Manifest, ComesBackAsItWas) {
+  CAIRN_ASSERT_OK_AND_ASSIGN(const Manifest decoded, DecodeManifest(EncodeManifest(Example())));
+  ExpectSame(decoded, Example());
+}
+
+// Later versions must read what this one wrote. If this test fails, the format has changed: raise the version and keep
+// reading this file.
+TEST(Manifest, TheGoldenFileOfVersion1IsReadAndWrittenByteForByte) {
+  CAIRN_ASSERT_OK_AND_ASSIGN(const std::string golden,
+                             ReadSmallFile(std::string(CAIRN_SOURCE_DIR) + "/tests/golden/manifest/v1.manifest", 1 << 20));
+  CAIRN_ASSERT_OK_AND_ASSIGN(const Manifest decoded, DecodeManifest(golden));
+  ExpectSame(decoded, Example());
+  EXPECT_EQ(EncodeManifest(Example()), golden);
+}
+
+TEST(Manifest, EveryFlippedBitIsNoticed) {
+  const std::string bytes = EncodeManifest(Example());
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    std::string damaged = bytes;
+    damaged[i] = static_cast<char>(damaged[i] ^ 0x10);
+    EXPECT_FALSE(DecodeManifest(damaged).ok()) << "byte " << i;
+  }
+}
+
+TEST(Manifest, EveryTruncationIsNoticed) {
+  const std::string bytes = EncodeManifest(Example());
+  for (size_t i = 0; i < bytes.size(); ++i) EXPECT_FALSE(DecodeManifest(bytes.substr(0, i)).ok()) << i;
+}
+
+TEST(Manifest, ANewerVersionAsksForANewerProgram) {
+  std::string bytes = EncodeManifest(Example());
+  bytes[8] = 2;
+  EXPECT_THAT(DecodeManifest(bytes), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("newer cairnd")));
+}
+
+TEST(Manifest, ExtentsThatDoNotFillTheirShardAreDamage) {
+  Manifest manifest = Example();
+  manifest.entries[0].shards[0].extents.clear();
+  EXPECT_THAT(DecodeManifest(EncodeManifest(manifest)), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("0 bytes of a shard of 4")));
+}
+
+TEST(SessionRecord, ComesBackAsItWas) {
+  SessionRecord record;
+  record.objects = {"s/0-1"};
+  record.pieces.push_back({Entry::Tensor(KeyPath::Of({"w"}), Dtype::kUint8, {9}, 9), Box{{0}, {9}}, 4, {ExtentOf("abcde", 0, 0)}, true});
+  record.pieces.push_back({Entry::OfValue(KeyPath::Of({"step"}), Value::Int(3)), {}, 0, {}, true});
+  CAIRN_ASSERT_OK_AND_ASSIGN(const SessionRecord decoded, DecodeSessionRecord(EncodeSessionRecord(record)));
+  EXPECT_EQ(EncodeSessionRecord(decoded), EncodeSessionRecord(record));
+  ASSERT_EQ(decoded.pieces.size(), 2u);
+  EXPECT_EQ(decoded.pieces[0].start, 4u);
+  EXPECT_TRUE(decoded.pieces[0].finished);
+  EXPECT_EQ(decoded.pieces[0].extents, record.pieces[0].extents);
+}
+
+TEST(SessionRecord, EveryTruncationIsDataLoss) {
+  SessionRecord record;
+  record.objects = {"s/0-1"};
+  record.pieces.push_back({Entry::Tensor(KeyPath::Of({"w"}), Dtype::kUint8, {9}, 9), Box{{0}, {9}}, 4, {ExtentOf("abcde", 0, 0)}, true});
+  const std::string bytes = EncodeSessionRecord(record);
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    EXPECT_THAT(DecodeSessionRecord(bytes.substr(0, i)), StatusIs(absl::StatusCode::kDataLoss)) << i;
+  }
+}
+
+}  // namespace
+}  // namespace cairn::testing
