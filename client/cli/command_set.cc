@@ -89,6 +89,8 @@ int CommandSet::Main(int argc, const char* const* argv, Console& console, const 
   }
   if (status.ok()) status = console.Flush();
   if (status.ok()) return kExitOk;
+  // Whatever an interrupt broke on its way out, the interrupt is what happened.
+  if (cancellation.cancelled() && !absl::IsCancelled(status)) status = absl::CancelledError("interrupted");
   console.PrintError(status, HintFor(status, globals_.server));
   return ExitCodeFor(status);
 }

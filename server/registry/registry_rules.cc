@@ -46,8 +46,8 @@ std::string Ref(absl::string_view name, int64_t step) { return absl::StrCat(name
 
 absl::Status CheckSpec(const SessionSpec& spec) {
   if (spec.client_key.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("save session for ", Ref(spec.name, spec.step), ": the client key is empty; choose one per save"));
+    return absl::InvalidArgumentError(absl::StrCat("save session for ", Ref(spec.name, spec.step),
+                                                   ": the client key is empty; choose one per save"));
   }
   return absl::OkStatus();
 }
@@ -55,14 +55,15 @@ absl::Status CheckSpec(const SessionSpec& spec) {
 absl::Status CheckRepeatedBegin(const Session& existing, const SessionSpec& spec) {
   const SessionSpec& had = existing.spec;
   if (had.name == spec.name && had.step == spec.step && had.writers == spec.writers) return absl::OkStatus();
-  return absl::AlreadyExistsError(absl::StrCat(
-      "client key \"", spec.client_key, "\" belongs to save session ", existing.id, " for ", Ref(had.name, had.step),
-      " with ", had.writers, " writers, not for ", Ref(spec.name, spec.step), " with ", spec.writers,
-      "; choose another key"));
+  return absl::AlreadyExistsError(
+      absl::StrCat("client key \"", spec.client_key, "\" belongs to save session ", existing.id, " for ",
+                   Ref(had.name, had.step), " with ", had.writers, " writers, not for ",
+                   Ref(spec.name, spec.step), " with ", spec.writers, "; choose another key"));
 }
 
 absl::Status SessionIdTaken(absl::string_view id) {
-  return absl::AlreadyExistsError(absl::StrCat("save session ", id, " exists already, under another client key"));
+  return absl::AlreadyExistsError(
+      absl::StrCat("save session ", id, " exists already, under another client key"));
 }
 
 absl::Status NoSession(absl::string_view id) {
@@ -77,8 +78,8 @@ absl::Status CheckOpen(absl::string_view id, SessionState state) {
 
 absl::Status CheckWriter(absl::string_view id, uint32_t writer, uint32_t writers) {
   if (writer < writers) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("save session ", id, " has ", writers, " writers, numbered from 0; there is no writer ", writer));
+  return absl::InvalidArgumentError(absl::StrCat("save session ", id, " has ", writers,
+                                                 " writers, numbered from 0; there is no writer ", writer));
 }
 
 absl::Status WriterFinished(absl::string_view id, uint32_t writer) {
@@ -88,12 +89,14 @@ absl::Status WriterFinished(absl::string_view id, uint32_t writer) {
 
 absl::Status CheckPart(const SessionPart& part, size_t extents) {
   if (!part.object_key.empty() || (extents == 0 && part.object_bytes == 0)) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("a part of writer ", part.writer, " has ", extents, " extents and ",
-                                                 part.object_bytes, " bytes, but no object that holds them"));
+  return absl::InvalidArgumentError(absl::StrCat("a part of writer ", part.writer, " has ", extents,
+                                                 " extents and ", part.object_bytes,
+                                                 " bytes, but no object that holds them"));
 }
 
 absl::Status ObjectRecordedAlready(absl::string_view object_key) {
-  return absl::AlreadyExistsError(absl::StrCat("object ", object_key, " is recorded already, by another part"));
+  return absl::AlreadyExistsError(
+      absl::StrCat("object ", object_key, " is recorded already, by another part"));
 }
 
 absl::Status CheckCommitRow(absl::string_view session_id, absl::string_view name, int64_t step,
@@ -104,8 +107,8 @@ absl::Status CheckCommitRow(absl::string_view session_id, absl::string_view name
 }
 
 absl::Status PartCountDiffers(absl::string_view session_id, uint64_t expected, uint64_t found) {
-  return absl::AbortedError(absl::StrCat("save session ", session_id, " has ", found, " parts, expected ", expected,
-                                         "; one was recorded meanwhile, read them again"));
+  return absl::AbortedError(absl::StrCat("save session ", session_id, " has ", found, " parts, expected ",
+                                         expected, "; one was recorded meanwhile, read them again"));
 }
 
 absl::Status ObjectNotLive(absl::string_view object_key, bool condemned) {
@@ -155,14 +158,16 @@ absl::Status TagMoved(absl::string_view name, absl::string_view tag, absl::strin
   auto target = [](absl::string_view uid) {
     return uid.empty() ? std::string("nothing") : absl::StrCat("checkpoint ", uid);
   };
-  return absl::AbortedError(absl::StrCat("tag \"", tag, "\" of ", name, " points to ", target(found), ", expected ",
-                                         target(expected), "; somebody moved it meanwhile, look again"));
+  return absl::AbortedError(absl::StrCat("tag \"", tag, "\" of ", name, " points to ", target(found),
+                                         ", expected ", target(expected),
+                                         "; somebody moved it meanwhile, look again"));
 }
 
 ListStart StartOfList(const CheckpointFilter& filter, absl::string_view after_name, int64_t after_step) {
   ListStart after{std::string(after_name), after_step};
   // No name is less than the prefix that it begins with, and no step is this small.
-  ListStart range{filter.name.empty() ? filter.name_prefix : filter.name, std::numeric_limits<int64_t>::min()};
+  ListStart range{filter.name.empty() ? filter.name_prefix : filter.name,
+                  std::numeric_limits<int64_t>::min()};
   return std::pair(after.name, after.step) < std::pair(range.name, range.step) ? range : after;
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// What the contract of registry.h says that no database needs to know: how times become numbers, which refusal has
-// which code and words, and where a listing begins and ends. Shared by every implementation.
+// What the contract of registry.h says that no database needs to know: how times become numbers, which
+// refusal has which code and words, and where a listing begins and ends. Shared by every implementation.
 
 #include <cstdint>
 #include <string>
@@ -66,8 +66,8 @@ absl::Status CheckSettableTag(absl::string_view tag);
 absl::Status TagMoved(absl::string_view name, absl::string_view tag, absl::string_view expected,
                       absl::string_view found);
 
-// A listing is a walk in the order of (name, step) that begins behind a position and ends with the first name that
-// leaves the filter's range.
+// A listing is a walk in the order of (name, step) that begins behind a position and ends with the first name
+// that leaves the filter's range.
 struct ListStart {
   std::string name;
   int64_t step = 0;

@@ -9,12 +9,13 @@
 namespace cairn::sqlite {
 namespace {
 
-#define CAIRN_CHECKPOINT_COLUMNS                                                                                  \
-  "SELECT id, uid, name, step, created_at, committed_at, manifest_key, manifest_digest, manifest_bytes, "         \
+#define CAIRN_CHECKPOINT_COLUMNS                                                                          \
+  "SELECT id, uid, name, step, created_at, committed_at, manifest_key, manifest_digest, manifest_bytes, " \
   "entry_count, tensor_count, logical_bytes, new_bytes, parent, created_by FROM checkpoints "
 
 absl::StatusOr<std::vector<std::string>> ReadTags(Connection& db, int64_t checkpoint) {
-  CAIRN_ASSIGN_OR_RETURN(Statement select, db.Prepare("SELECT tag FROM tags WHERE checkpoint = ?1 ORDER BY tag"));
+  CAIRN_ASSIGN_OR_RETURN(Statement select,
+                         db.Prepare("SELECT tag FROM tags WHERE checkpoint = ?1 ORDER BY tag"));
   select.Bind(checkpoint);
   std::vector<std::string> tags;
   for (;;) {
@@ -79,8 +80,9 @@ struct Found {
 };
 
 absl::StatusOr<std::optional<Found>> FindByUid(Connection& db, absl::string_view uid) {
-  CAIRN_ASSIGN_OR_RETURN(Statement select,
-                         db.Prepare("SELECT id, name, deleted_at IS NOT NULL FROM checkpoints WHERE uid = ?1"));
+  CAIRN_ASSIGN_OR_RETURN(
+      Statement select,
+      db.Prepare("SELECT id, name, deleted_at IS NOT NULL FROM checkpoints WHERE uid = ?1"));
   CAIRN_ASSIGN_OR_RETURN(const bool found, select.Bind(uid).Step());
   if (!found) return std::optional<Found>();
   return std::optional<Found>({.id = select.Int(0), .name = select.Text(1), .deleted = select.Bool(2)});
@@ -106,20 +108,21 @@ absl::StatusOr<CheckpointRow> ReadCheckpoint(Connection& db, absl::string_view u
 
 absl::Status MarkDeleted(Connection& db, int64_t checkpoint, absl::Time now) {
   CAIRN_RETURN_IF_ERROR(db.Run("DELETE FROM tags WHERE checkpoint = ?1", checkpoint));
-  return db.Run("UPDATE checkpoints SET deleted_at = ?2 WHERE id = ?1 AND deleted_at IS NULL", checkpoint, now);
+  return db.Run("UPDATE checkpoints SET deleted_at = ?2 WHERE id = ?1 AND deleted_at IS NULL", checkpoint,
+                now);
 }
 
-absl::StatusOr<CheckpointRow> GetCheckpoint(Connection& db, absl::string_view name, std::optional<int64_t> step,
-                                            absl::string_view tag) {
+absl::StatusOr<CheckpointRow> GetCheckpoint(Connection& db, absl::string_view name,
+                                            std::optional<int64_t> step, absl::string_view tag) {
   CAIRN_RETURN_IF_ERROR(registry_rules::CheckSelector(name, step.has_value(), tag));
   const bool by_tag = !tag.empty() && tag != registry_rules::kLatestTag;
   CAIRN_ASSIGN_OR_RETURN(
-      Statement select,
-      db.Prepare(step.has_value()
-                     ? CAIRN_CHECKPOINT_COLUMNS "WHERE name = ?1 AND step = ?2 AND deleted_at IS NULL"
-                 : by_tag
-                     ? CAIRN_CHECKPOINT_COLUMNS "WHERE id = (SELECT checkpoint FROM tags WHERE name = ?1 AND tag = ?2)"
-                     : CAIRN_CHECKPOINT_COLUMNS "WHERE name = ?1 AND deleted_at IS NULL ORDER BY step DESC LIMIT 1"));
+      Statement select, db.Prepare(step.has_value() ? CAIRN_CHECKPOINT_COLUMNS
+                                       "WHERE name = ?1 AND step = ?2 AND deleted_at IS NULL"
+                                   : by_tag ? CAIRN_CHECKPOINT_COLUMNS
+                                       "WHERE id = (SELECT checkpoint FROM tags WHERE name = ?1 AND tag = ?2)"
+                                            : CAIRN_CHECKPOINT_COLUMNS
+                                       "WHERE name = ?1 AND deleted_at IS NULL ORDER BY step DESC LIMIT 1"));
   if (step.has_value()) {
     select.Bind(name, *step);
   } else if (by_tag) {
@@ -148,9 +151,10 @@ absl::StatusOr<CheckpointRow> GetCheckpointByUid(Connection& db, absl::string_vi
 absl::StatusOr<std::vector<CheckpointRow>> ListCheckpoints(Connection& db, const CheckpointFilter& filter,
                                                            absl::string_view after_name, int64_t after_step,
                                                            size_t limit) {
-  CAIRN_ASSIGN_OR_RETURN(Statement select,
-                         db.Prepare(CAIRN_CHECKPOINT_COLUMNS
-                                    "WHERE (name, step) > (?1, ?2) AND deleted_at IS NULL ORDER BY name, step"));
+  CAIRN_ASSIGN_OR_RETURN(
+      Statement select,
+      db.Prepare(CAIRN_CHECKPOINT_COLUMNS
+                 "WHERE (name, step) > (?1, ?2) AND deleted_at IS NULL ORDER BY name, step"));
   const registry_rules::ListStart start = registry_rules::StartOfList(filter, after_name, after_step);
   select.Bind(start.name, start.step);
   std::vector<CheckpointRow> rows;
@@ -196,12 +200,13 @@ absl::Status DeleteTag(Connection& db, absl::string_view name, absl::string_view
   return db.changes() == 0 ? registry_rules::NoTag(name, tag) : absl::OkStatus();
 }
 
-absl::Status PinCheckpoint(Connection& db, absl::string_view uid, absl::string_view holder, absl::Time expires_at) {
+absl::Status PinCheckpoint(Connection& db, absl::string_view uid, absl::string_view holder,
+                           absl::Time expires_at) {
   CAIRN_ASSIGN_OR_RETURN(const std::optional<Found> found, FindByUid(db, uid));
   if (!found.has_value()) return registry_rules::NoUid(uid);
   if (found->deleted) {
-    CAIRN_RETURN_IF_ERROR(db.Run("UPDATE pins SET expires_at = ?3 WHERE checkpoint = ?1 AND holder = ?2", found->id,
-                                 holder, expires_at));
+    CAIRN_RETURN_IF_ERROR(db.Run("UPDATE pins SET expires_at = ?3 WHERE checkpoint = ?1 AND holder = ?2",
+                                 found->id, holder, expires_at));
     return db.changes() == 0 ? registry_rules::NoUid(uid) : absl::OkStatus();
   }
   return db.Run(
@@ -211,8 +216,9 @@ absl::Status PinCheckpoint(Connection& db, absl::string_view uid, absl::string_v
 }
 
 absl::Status UnpinCheckpoint(Connection& db, absl::string_view uid, absl::string_view holder) {
-  return db.Run("DELETE FROM pins WHERE checkpoint = (SELECT id FROM checkpoints WHERE uid = ?1) AND holder = ?2",
-                uid, holder);
+  return db.Run(
+      "DELETE FROM pins WHERE checkpoint = (SELECT id FROM checkpoints WHERE uid = ?1) AND holder = ?2", uid,
+      holder);
 }
 
 }  // namespace cairn::sqlite

@@ -12,8 +12,8 @@
 #include "server/registry/registry.h"
 #include "server/registry/sqlite_db.h"
 
-// Committed checkpoints, their tags and their pins. Each function runs inside a transaction of its caller's and does
-// what the Registry method of its name promises.
+// Committed checkpoints, their tags and their pins. Each function runs inside a transaction of its caller's
+// and does what the Registry method of its name promises.
 namespace cairn::sqlite {
 
 // The row id of name@step, unless deleted.
@@ -23,8 +23,8 @@ absl::StatusOr<CheckpointRow> ReadCheckpoint(Connection& db, absl::string_view u
 // Marks it, and drops its tags.
 absl::Status MarkDeleted(Connection& db, int64_t checkpoint, absl::Time now);
 
-absl::StatusOr<CheckpointRow> GetCheckpoint(Connection& db, absl::string_view name, std::optional<int64_t> step,
-                                            absl::string_view tag);
+absl::StatusOr<CheckpointRow> GetCheckpoint(Connection& db, absl::string_view name,
+                                            std::optional<int64_t> step, absl::string_view tag);
 absl::StatusOr<CheckpointRow> GetCheckpointByUid(Connection& db, absl::string_view uid);
 absl::StatusOr<std::vector<CheckpointRow>> ListCheckpoints(Connection& db, const CheckpointFilter& filter,
                                                            absl::string_view after_name, int64_t after_step,
@@ -35,7 +35,8 @@ absl::Status SetTag(Connection& db, absl::string_view name, absl::string_view ta
                     const std::optional<std::string>& expected_uid);
 absl::Status DeleteTag(Connection& db, absl::string_view name, absl::string_view tag);
 
-absl::Status PinCheckpoint(Connection& db, absl::string_view uid, absl::string_view holder, absl::Time expires_at);
+absl::Status PinCheckpoint(Connection& db, absl::string_view uid, absl::string_view holder,
+                           absl::Time expires_at);
 absl::Status UnpinCheckpoint(Connection& db, absl::string_view uid, absl::string_view holder);
 
 }  // namespace cairn::sqlite

@@ -13,13 +13,13 @@ namespace cairn::sqlite {
 namespace {
 
 absl::StatusOr<int64_t> InsertRow(Connection& db, const CheckpointRow& row, absl::Time now) {
-  CAIRN_RETURN_IF_ERROR(
-      db.Run("INSERT INTO checkpoints (uid, name, step, created_at, committed_at, manifest_key, manifest_digest, "
-             "manifest_bytes, entry_count, tensor_count, logical_bytes, new_bytes, parent, created_by) "
-             "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
-             row.uid, row.name, row.step, row.created_at, now, row.manifest_key,
-             Blob{row.manifest_digest.AsBytes()}, row.manifest_bytes, row.entry_count, row.tensor_count,
-             row.logical_bytes, row.new_bytes, row.parent, row.created_by));
+  CAIRN_RETURN_IF_ERROR(db.Run(
+      "INSERT INTO checkpoints (uid, name, step, created_at, committed_at, manifest_key, manifest_digest, "
+      "manifest_bytes, entry_count, tensor_count, logical_bytes, new_bytes, parent, created_by) "
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+      row.uid, row.name, row.step, row.created_at, now, row.manifest_key, Blob{row.manifest_digest.AsBytes()},
+      row.manifest_bytes, row.entry_count, row.tensor_count, row.logical_bytes, row.new_bytes, row.parent,
+      row.created_by));
   const int64_t checkpoint = db.last_insert_id();
   CAIRN_RETURN_IF_ERROR(WriteMetadata(db, MetadataOwner::kCheckpoint, checkpoint, row.metadata));
   return checkpoint;
@@ -30,7 +30,8 @@ absl::Status NeedObjects(Connection& db, int64_t checkpoint, absl::Span<const st
   CAIRN_ASSIGN_OR_RETURN(Statement select, db.Prepare("SELECT id, condemned FROM objects WHERE key = ?1"));
   CAIRN_ASSIGN_OR_RETURN(
       Statement insert,
-      db.Prepare("INSERT INTO checkpoint_objects (checkpoint, object) VALUES (?1, ?2) ON CONFLICT DO NOTHING"));
+      db.Prepare(
+          "INSERT INTO checkpoint_objects (checkpoint, object) VALUES (?1, ?2) ON CONFLICT DO NOTHING"));
   for (const std::string& key : keys) {
     CAIRN_ASSIGN_OR_RETURN(const bool known, select.Bind(key).Step());
     if (!known || select.Bool(1)) return registry_rules::ObjectNotLive(key, /*condemned=*/known);
@@ -41,9 +42,9 @@ absl::Status NeedObjects(Connection& db, int64_t checkpoint, absl::Span<const st
 
 }  // namespace
 
-absl::StatusOr<CheckpointRow> CommitSession(Connection& db, absl::string_view session_id, const CheckpointRow& row,
-                                            absl::Span<const std::string> objects, uint64_t part_count,
-                                            absl::Time now) {
+absl::StatusOr<CheckpointRow> CommitSession(Connection& db, absl::string_view session_id,
+                                            const CheckpointRow& row, absl::Span<const std::string> objects,
+                                            uint64_t part_count, absl::Time now) {
   CAIRN_ASSIGN_OR_RETURN(const SessionHead session, FindSession(db, session_id));
   if (session.state == SessionState::kCommitted) return ReadCheckpoint(db, session.checkpoint_uid);
   CAIRN_RETURN_IF_ERROR(registry_rules::CheckOpen(session_id, session.state));
@@ -62,8 +63,9 @@ absl::StatusOr<CheckpointRow> CommitSession(Connection& db, absl::string_view se
     CAIRN_RETURN_IF_ERROR(db.Run("UPDATE tags SET checkpoint = ?2 WHERE checkpoint = ?1", *old, checkpoint));
   }
   // The manifest is no part of any session: this is the moment from which it is known.
-  CAIRN_RETURN_IF_ERROR(db.Run("INSERT INTO objects (key, bytes) VALUES (?1, ?2) ON CONFLICT (key) DO NOTHING",
-                               row.manifest_key, row.manifest_bytes));
+  CAIRN_RETURN_IF_ERROR(
+      db.Run("INSERT INTO objects (key, bytes) VALUES (?1, ?2) ON CONFLICT (key) DO NOTHING",
+             row.manifest_key, row.manifest_bytes));
   CAIRN_RETURN_IF_ERROR(NeedObjects(db, checkpoint, objects));
   CAIRN_RETURN_IF_ERROR(NeedObjects(db, checkpoint, {row.manifest_key}));
   CAIRN_RETURN_IF_ERROR(EndSession(db, session.id, SessionState::kCommitted, now, row.uid));

@@ -13,8 +13,8 @@
 namespace cairn::sqlite {
 
 // What Registry::CommitSession promises, inside a write transaction of the caller's.
-absl::StatusOr<CheckpointRow> CommitSession(Connection& db, absl::string_view session_id, const CheckpointRow& row,
-                                            absl::Span<const std::string> objects, uint64_t part_count,
-                                            absl::Time now);
+absl::StatusOr<CheckpointRow> CommitSession(Connection& db, absl::string_view session_id,
+                                            const CheckpointRow& row, absl::Span<const std::string> objects,
+                                            uint64_t part_count, absl::Time now);
 
 }  // namespace cairn::sqlite

@@ -38,7 +38,8 @@ absl::StatusCode CodeOfIoError(int extended_code, int system_errno) {
     case SQLITE_IOERR_DATA:
     case SQLITE_IOERR_CORRUPTFS:
       return absl::StatusCode::kDataLoss;
-    // Writes, syncs and locks that failed: nothing was acknowledged, and the next attempt starts from a clean state.
+    // Writes, syncs and locks that failed: nothing was acknowledged, and the next attempt starts from a clean
+    // state.
     default:
       return absl::StatusCode::kUnavailable;
   }
@@ -87,7 +88,8 @@ absl::string_view AdviceFor(absl::StatusCode code) {
 
 }  // namespace
 
-absl::Status StatusOfResult(int extended_code, int system_errno, absl::string_view path, absl::string_view message) {
+absl::Status StatusOfResult(int extended_code, int system_errno, absl::string_view path,
+                            absl::string_view message) {
   const absl::StatusCode code = CodeOfResult(extended_code, system_errno);
   return absl::Status(
       code, absl::StrCat("registry database ", path, ": ", message, " (SQLite code ", extended_code,
@@ -122,8 +124,8 @@ void Statement::BindInteger(int index, int64_t value) {
 
 void Statement::BindUnsigned(int index, uint64_t value) {
   if (value > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
-    bound_ = absl::InvalidArgumentError(
-        absl::StrCat("registry database ", connection_->path(), ": ", value, " is more than the largest number, 2^63-1"));
+    bound_ = absl::InvalidArgumentError(absl::StrCat("registry database ", connection_->path(), ": ", value,
+                                                     " is more than the largest number, 2^63-1"));
     return;
   }
   BindInteger(index, static_cast<int64_t>(value));
@@ -132,7 +134,8 @@ void Statement::BindUnsigned(int index, uint64_t value) {
 void Statement::BindText(int index, absl::string_view value) {
   // A null pointer would bind NULL.
   const char* data = value.data() == nullptr ? "" : value.data();
-  if (sqlite3_bind_text64(statement_, index, data, value.size(), SQLITE_TRANSIENT, SQLITE_UTF8) != SQLITE_OK) {
+  if (sqlite3_bind_text64(statement_, index, data, value.size(), SQLITE_TRANSIENT, SQLITE_UTF8) !=
+      SQLITE_OK) {
     bound_ = connection_->LastError();
   }
 }
@@ -144,7 +147,9 @@ void Statement::BindValue(int index, const Blob& value) {
   }
 }
 
-void Statement::BindValue(int index, absl::Time value) { BindInteger(index, registry_rules::ToMicros(value)); }
+void Statement::BindValue(int index, absl::Time value) {
+  BindInteger(index, registry_rules::ToMicros(value));
+}
 
 absl::StatusOr<bool> Statement::Step() {
   CAIRN_RETURN_IF_ERROR(bound_);

@@ -19,9 +19,10 @@ struct sqlite3_stmt;
 // SQLite with owners, statuses and typed parameters. Knows nothing of checkpoints.
 namespace cairn::sqlite {
 
-// The contract's code for an extended result code of SQLite, with `path` in the message. `system_errno` is what the
-// operating system said, or 0: it tells a full disk from a failing one.
-absl::Status StatusOfResult(int extended_code, int system_errno, absl::string_view path, absl::string_view message);
+// The contract's code for an extended result code of SQLite, with `path` in the message. `system_errno` is
+// what the operating system said, or 0: it tells a full disk from a failing one.
+absl::Status StatusOfResult(int extended_code, int system_errno, absl::string_view path,
+                            absl::string_view message);
 
 // Bytes that are no text.
 struct Blob {
@@ -30,8 +31,8 @@ struct Blob {
 
 class Connection;
 
-// A prepared statement, lent by its connection's cache until destroyed. Text and blobs that it gives are valid until
-// the next Bind() or Step().
+// A prepared statement, lent by its connection's cache until destroyed. Text and blobs that it gives are
+// valid until the next Bind() or Step().
 class Statement {
  public:
   Statement(Statement&& other) noexcept;

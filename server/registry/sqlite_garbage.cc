@@ -9,7 +9,8 @@
 namespace cairn::sqlite {
 
 absl::StatusOr<uint64_t> PurgeDeleted(Connection& db, absl::Time now) {
-  // Pins that are over hold nothing, whatever they are on, and nobody else clears up after a reader that died.
+  // Pins that are over hold nothing, whatever they are on, and nobody else clears up after a reader that
+  // died.
   CAIRN_RETURN_IF_ERROR(db.Run("DELETE FROM pins WHERE expires_at <= ?1", now));
   CAIRN_RETURN_IF_ERROR(
       db.Run("DELETE FROM checkpoints WHERE deleted_at IS NOT NULL "
@@ -31,8 +32,8 @@ absl::StatusOr<GarbageSearch> FindGarbage(Connection& db, size_t limit) {
       if (!condemned) search.not_condemned.push_back(select.Int(0));
     }
   };
-  CAIRN_RETURN_IF_ERROR(
-      read("SELECT id, key, bytes FROM objects WHERE condemned = 1 ORDER BY id LIMIT ?1", /*condemned=*/true));
+  CAIRN_RETURN_IF_ERROR(read("SELECT id, key, bytes FROM objects WHERE condemned = 1 ORDER BY id LIMIT ?1",
+                             /*condemned=*/true));
   if (search.garbage.size() < limit) {
     CAIRN_RETURN_IF_ERROR(
         read("SELECT id, key, bytes FROM objects o WHERE condemned = 0 "
@@ -44,11 +45,10 @@ absl::StatusOr<GarbageSearch> FindGarbage(Connection& db, size_t limit) {
 }
 
 absl::StatusOr<std::vector<Registry::Garbage>> CondemnFound(Connection& db, GarbageSearch search) {
-  CAIRN_ASSIGN_OR_RETURN(
-      Statement condemn,
-      db.Prepare("UPDATE objects SET condemned = 1 WHERE id = ?1 AND key = ?2 "
-                 "AND NOT EXISTS (SELECT 1 FROM checkpoint_objects c WHERE c.object = ?1) "
-                 "AND NOT EXISTS (SELECT 1 FROM session_objects s WHERE s.object = ?1)"));
+  CAIRN_ASSIGN_OR_RETURN(Statement condemn,
+                         db.Prepare("UPDATE objects SET condemned = 1 WHERE id = ?1 AND key = ?2 "
+                                    "AND NOT EXISTS (SELECT 1 FROM checkpoint_objects c WHERE c.object = ?1) "
+                                    "AND NOT EXISTS (SELECT 1 FROM session_objects s WHERE s.object = ?1)"));
   CAIRN_ASSIGN_OR_RETURN(Statement delete_extents, db.Prepare("DELETE FROM extents WHERE object = ?1"));
   const size_t before = search.garbage.size() - search.not_condemned.size();
   size_t kept = before;
@@ -65,7 +65,8 @@ absl::StatusOr<std::vector<Registry::Garbage>> CondemnFound(Connection& db, Garb
 }
 
 absl::Status ForgetObjects(Connection& db, absl::Span<const std::string> object_keys) {
-  CAIRN_ASSIGN_OR_RETURN(Statement forget, db.Prepare("DELETE FROM objects WHERE key = ?1 AND condemned = 1"));
+  CAIRN_ASSIGN_OR_RETURN(Statement forget,
+                         db.Prepare("DELETE FROM objects WHERE key = ?1 AND condemned = 1"));
   for (const std::string& key : object_keys) CAIRN_RETURN_IF_ERROR(forget.Bind(key).Run());
   return absl::OkStatus();
 }
@@ -81,8 +82,8 @@ absl::StatusOr<std::vector<bool>> KnowsObjects(Connection& db, absl::Span<const 
   return known;
 }
 
-absl::StatusOr<bool> AcquireLease(Connection& db, absl::string_view lease, absl::string_view holder, absl::Time now,
-                                  absl::Duration length) {
+absl::StatusOr<bool> AcquireLease(Connection& db, absl::string_view lease, absl::string_view holder,
+                                  absl::Time now, absl::Duration length) {
   CAIRN_RETURN_IF_ERROR(
       db.Run("INSERT INTO leases (lease, holder, expires_at) VALUES (?1, ?2, ?3) "
              "ON CONFLICT (lease) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at "

@@ -12,8 +12,8 @@
 #include "server/registry/registry.h"
 #include "server/registry/sqlite_db.h"
 
-// What nothing needs any more, and who collects it. Each function runs inside a transaction of its caller's and does
-// what the Registry method of its name promises.
+// What nothing needs any more, and who collects it. Each function runs inside a transaction of its caller's
+// and does what the Registry method of its name promises.
 namespace cairn::sqlite {
 
 absl::StatusOr<uint64_t> PurgeDeleted(Connection& db, absl::Time now);
@@ -30,8 +30,8 @@ absl::StatusOr<std::vector<Registry::Garbage>> CondemnFound(Connection& db, Garb
 absl::Status ForgetObjects(Connection& db, absl::Span<const std::string> object_keys);
 absl::StatusOr<std::vector<bool>> KnowsObjects(Connection& db, absl::Span<const std::string> object_keys);
 
-absl::StatusOr<bool> AcquireLease(Connection& db, absl::string_view lease, absl::string_view holder, absl::Time now,
-                                  absl::Duration length);
+absl::StatusOr<bool> AcquireLease(Connection& db, absl::string_view lease, absl::string_view holder,
+                                  absl::Time now, absl::Duration length);
 absl::Status ReleaseLease(Connection& db, absl::string_view lease, absl::string_view holder);
 
 absl::StatusOr<Registry::Totals> GetTotals(Connection& db);

@@ -4,11 +4,12 @@
 
 namespace cairn::sqlite {
 
-absl::StatusOr<std::map<std::string, std::string>> ReadMetadata(Connection& db, MetadataOwner kind, int64_t owner) {
-  CAIRN_ASSIGN_OR_RETURN(Statement select,
-                         db.Prepare(kind == MetadataOwner::kSession
-                                        ? "SELECT key, value FROM session_metadata WHERE session = ?1"
-                                        : "SELECT key, value FROM checkpoint_metadata WHERE checkpoint = ?1"));
+absl::StatusOr<std::map<std::string, std::string>> ReadMetadata(Connection& db, MetadataOwner kind,
+                                                                int64_t owner) {
+  CAIRN_ASSIGN_OR_RETURN(
+      Statement select, db.Prepare(kind == MetadataOwner::kSession
+                                       ? "SELECT key, value FROM session_metadata WHERE session = ?1"
+                                       : "SELECT key, value FROM checkpoint_metadata WHERE checkpoint = ?1"));
   select.Bind(owner);
   std::map<std::string, std::string> metadata;
   for (;;) {

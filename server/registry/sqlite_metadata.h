@@ -14,7 +14,8 @@ namespace cairn::sqlite {
 
 enum class MetadataOwner { kSession, kCheckpoint };
 
-absl::StatusOr<std::map<std::string, std::string>> ReadMetadata(Connection& db, MetadataOwner kind, int64_t owner);
+absl::StatusOr<std::map<std::string, std::string>> ReadMetadata(Connection& db, MetadataOwner kind,
+                                                                int64_t owner);
 absl::Status WriteMetadata(Connection& db, MetadataOwner kind, int64_t owner,
                            const std::map<std::string, std::string>& metadata);
 

@@ -35,8 +35,8 @@ absl::Status InsertExtents(Connection& db, int64_t object, absl::Span<const NewE
                  "VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (digest) DO NOTHING"));
   for (const NewExtent* extent : sorted) {
     CAIRN_RETURN_IF_ERROR(insert
-                              .Bind(Blob{extent->digest.AsBytes()}, object, extent->offset, extent->stored_bytes,
-                                    extent->raw_bytes, extent->encoding)
+                              .Bind(Blob{extent->digest.AsBytes()}, object, extent->offset,
+                                    extent->stored_bytes, extent->raw_bytes, extent->encoding)
                               .Run());
   }
   return absl::OkStatus();
@@ -80,8 +80,9 @@ absl::Status RecordPart(Connection& db, absl::string_view session_id, const Sess
   CAIRN_RETURN_IF_ERROR(RenewLease(db, session, now));
 
   if (!part.object_key.empty()) {
-    CAIRN_RETURN_IF_ERROR(db.Run("INSERT INTO objects (key, bytes) VALUES (?1, ?2) ON CONFLICT (key) DO NOTHING",
-                                 part.object_key, part.object_bytes));
+    CAIRN_RETURN_IF_ERROR(
+        db.Run("INSERT INTO objects (key, bytes) VALUES (?1, ?2) ON CONFLICT (key) DO NOTHING",
+               part.object_key, part.object_bytes));
     if (db.changes() == 0) {
       CAIRN_ASSIGN_OR_RETURN(const bool again, IsRecordedPart(db, session, part));
       return again ? absl::OkStatus() : registry_rules::ObjectRecordedAlready(part.object_key);
@@ -92,12 +93,14 @@ absl::Status RecordPart(Connection& db, absl::string_view session_id, const Sess
     CAIRN_RETURN_IF_ERROR(InsertExtents(db, object, extents));
   }
   return db.Run(
-      "INSERT INTO session_parts (session, writer, object_key, object_bytes, record) VALUES (?1, ?2, ?3, ?4, ?5)",
+      "INSERT INTO session_parts (session, writer, object_key, object_bytes, record) VALUES (?1, ?2, ?3, ?4, "
+      "?5)",
       session.id, part.writer, part.object_key, part.object_bytes, Blob{part.record});
 }
 
 absl::StatusOr<std::vector<SessionPart>> ListParts(Connection& db, absl::string_view session_id,
-                                                   std::optional<uint32_t> writer, uint64_t start, size_t limit) {
+                                                   std::optional<uint32_t> writer, uint64_t start,
+                                                   size_t limit) {
   CAIRN_ASSIGN_OR_RETURN(const SessionHead session, FindSession(db, session_id));
   constexpr uint64_t kMost = std::numeric_limits<int64_t>::max();
   const uint64_t rows = std::min<uint64_t>(limit, kMost);
@@ -125,12 +128,14 @@ absl::StatusOr<std::vector<SessionPart>> ListParts(Connection& db, absl::string_
 }
 
 absl::StatusOr<uint64_t> CountParts(Connection& db, int64_t session) {
-  CAIRN_ASSIGN_OR_RETURN(Statement select, db.Prepare("SELECT count(*) FROM session_parts WHERE session = ?1"));
+  CAIRN_ASSIGN_OR_RETURN(Statement select,
+                         db.Prepare("SELECT count(*) FROM session_parts WHERE session = ?1"));
   CAIRN_RETURN_IF_ERROR(select.Bind(session).Step().status());
   return select.Uint(0);
 }
 
-absl::StatusOr<std::optional<ExtentLocations>> FindClaimedExtents(Connection& db, absl::string_view session_id,
+absl::StatusOr<std::optional<ExtentLocations>> FindClaimedExtents(Connection& db,
+                                                                  absl::string_view session_id,
                                                                   absl::Span<const Digest> digests) {
   CAIRN_ASSIGN_OR_RETURN(const SessionHead session, FindOpenSession(db, session_id));
   std::set<int64_t> unclaimed;

@@ -16,19 +16,25 @@ absl::StatusOr<std::unique_ptr<Connection>> OpenWriter(const PoolOptions& option
   CAIRN_ASSIGN_OR_RETURN(
       std::unique_ptr<Connection> writer,
       Connection::Open({.path = options.path, .create = true, .busy_timeout = options.busy_timeout}));
-  // Before anything is changed in a file that may not be ours.
-  CAIRN_RETURN_IF_ERROR(CheckSchema(*writer));
+  {
+    // Before anything is changed in a file that may not be ours.
+    CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<Transaction> transaction,
+                           Transaction::Begin(*writer, Transaction::Kind::kRead));
+    CAIRN_RETURN_IF_ERROR(CheckSchema(*writer));
+  }
   {
     CAIRN_ASSIGN_OR_RETURN(Statement mode, writer->Prepare("PRAGMA journal_mode = WAL"));
     CAIRN_ASSIGN_OR_RETURN(const bool row, mode.Step());
     if (!row || mode.Bytes(0) != "wal") {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "registry database ", options.path, ": its file system does not allow a write-ahead log (journal mode is ",
-          row ? mode.Bytes(0) : "unknown", "); put it on a local disk"));
+      return absl::FailedPreconditionError(
+          absl::StrCat("registry database ", options.path,
+                       ": its file system does not allow a write-ahead log (journal mode is ",
+                       row ? mode.Bytes(0) : "unknown", "); put it on a local disk"));
     }
   }
-  // FULL syncs the log at each commit: a commit that was answered outlives a power failure. NORMAL may lose the last
-  // ones, but never tears one. The log is cut back after a burst, and the cache holds the inner pages of the extents.
+  // FULL syncs the log at each commit: a commit that was answered outlives a power failure. NORMAL may lose
+  // the last ones, but never tears one. The log is cut back after a burst, and the cache holds the inner
+  // pages of the extents.
   CAIRN_RETURN_IF_ERROR(
       writer->RunScript(absl::StrCat("PRAGMA synchronous = ", options.durable ? "FULL" : "NORMAL",
                                      "; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -65536")));

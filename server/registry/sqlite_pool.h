@@ -21,15 +21,15 @@ struct PoolOptions {
   absl::Duration busy_timeout = absl::Seconds(10);
 };
 
-// The connections of one process to one registry: one that writes, and a few that read the last committed state
-// while it does. Thread-safe.
+// The connections of one process to one registry: one that writes, and a few that read the last committed
+// state while it does. Thread-safe.
 class Pool {
  public:
   // Makes or migrates the database.
   static absl::StatusOr<std::unique_ptr<Pool>> Open(const PoolOptions& options);
 
-  // Runs `body(Connection&)`, which gives a Status or a StatusOr, in one transaction. A write is committed if the
-  // body's result is OK, and undone otherwise.
+  // Runs `body(Connection&)`, which gives a Status or a StatusOr, in one transaction. A write is committed if
+  // the body's result is OK, and undone otherwise.
   template <typename Body>
   std::invoke_result_t<Body, Connection&> Write(Body&& body) ABSL_LOCKS_EXCLUDED(writer_mu_) {
     absl::MutexLock lock(&writer_mu_);

@@ -23,7 +23,8 @@ class SqliteRegistry final : public Registry {
  public:
   explicit SqliteRegistry(std::unique_ptr<sqlite::Pool> pool) : pool_(std::move(pool)) {}
 
-  absl::StatusOr<Session> BeginSession(absl::string_view new_id, const SessionSpec& spec, absl::Time now) override {
+  absl::StatusOr<Session> BeginSession(absl::string_view new_id, const SessionSpec& spec,
+                                       absl::Time now) override {
     return pool_->Write([&](Connection& db) { return sqlite::BeginSession(db, new_id, spec, now); });
   }
 
@@ -35,36 +36,39 @@ class SqliteRegistry final : public Registry {
     return pool_->Write([&](Connection& db) { return sqlite::RenewSession(db, id, now); });
   }
 
-  absl::Status RecordPart(absl::string_view session_id, const SessionPart& part, absl::Span<const NewExtent> extents,
-                          absl::Time now) override {
-    return pool_->Write([&](Connection& db) { return sqlite::RecordPart(db, session_id, part, extents, now); });
+  absl::Status RecordPart(absl::string_view session_id, const SessionPart& part,
+                          absl::Span<const NewExtent> extents, absl::Time now) override {
+    return pool_->Write(
+        [&](Connection& db) { return sqlite::RecordPart(db, session_id, part, extents, now); });
   }
 
-  absl::StatusOr<std::vector<SessionPart>> ListParts(absl::string_view session_id, std::optional<uint32_t> writer,
-                                                     uint64_t start, size_t limit) override {
-    return pool_->Read([&](Connection& db) { return sqlite::ListParts(db, session_id, writer, start, limit); });
+  absl::StatusOr<std::vector<SessionPart>> ListParts(absl::string_view session_id,
+                                                     std::optional<uint32_t> writer, uint64_t start,
+                                                     size_t limit) override {
+    return pool_->Read(
+        [&](Connection& db) { return sqlite::ListParts(db, session_id, writer, start, limit); });
   }
 
   absl::StatusOr<std::vector<std::optional<ExtentLocation>>> ClaimExtents(
       absl::string_view session_id, absl::Span<const Digest> digests) override {
     // Most questions are about bytes that nobody has, and need not wait for the one that writes.
-    CAIRN_ASSIGN_OR_RETURN(
-        std::optional<sqlite::ExtentLocations> claimed,
-        pool_->Read([&](Connection& db) { return sqlite::FindClaimedExtents(db, session_id, digests); }));
+    CAIRN_ASSIGN_OR_RETURN(std::optional<sqlite::ExtentLocations> claimed, pool_->Read([&](Connection& db) {
+      return sqlite::FindClaimedExtents(db, session_id, digests);
+    }));
     if (claimed.has_value()) return *std::move(claimed);
     return pool_->Write([&](Connection& db) { return sqlite::ClaimExtents(db, session_id, digests); });
   }
 
-  absl::StatusOr<Session> FinishWriter(absl::string_view session_id, uint32_t writer, absl::Time now) override {
+  absl::StatusOr<Session> FinishWriter(absl::string_view session_id, uint32_t writer,
+                                       absl::Time now) override {
     return pool_->Write([&](Connection& db) { return sqlite::FinishWriter(db, session_id, writer, now); });
   }
 
   absl::StatusOr<CheckpointRow> CommitSession(absl::string_view session_id, const CheckpointRow& row,
                                               absl::Span<const std::string> objects, uint64_t part_count,
                                               absl::Time now) override {
-    return pool_->Write([&](Connection& db) {
-      return sqlite::CommitSession(db, session_id, row, objects, part_count, now);
-    });
+    return pool_->Write(
+        [&](Connection& db) { return sqlite::CommitSession(db, session_id, row, objects, part_count, now); });
   }
 
   absl::Status AbortSession(absl::string_view session_id) override {
@@ -95,9 +99,8 @@ class SqliteRegistry final : public Registry {
   absl::StatusOr<std::vector<CheckpointRow>> ListCheckpoints(const CheckpointFilter& filter,
                                                              absl::string_view after_name, int64_t after_step,
                                                              size_t limit) override {
-    return pool_->Read([&](Connection& db) {
-      return sqlite::ListCheckpoints(db, filter, after_name, after_step, limit);
-    });
+    return pool_->Read(
+        [&](Connection& db) { return sqlite::ListCheckpoints(db, filter, after_name, after_step, limit); });
   }
 
   absl::Status DeleteCheckpoint(absl::string_view uid, absl::Time now) override {
@@ -113,7 +116,8 @@ class SqliteRegistry final : public Registry {
     return pool_->Write([&](Connection& db) { return sqlite::DeleteTag(db, name, tag); });
   }
 
-  absl::Status PinCheckpoint(absl::string_view uid, absl::string_view holder, absl::Time expires_at) override {
+  absl::Status PinCheckpoint(absl::string_view uid, absl::string_view holder,
+                             absl::Time expires_at) override {
     return pool_->Write([&](Connection& db) { return sqlite::PinCheckpoint(db, uid, holder, expires_at); });
   }
 
@@ -126,7 +130,8 @@ class SqliteRegistry final : public Registry {
   }
 
   absl::StatusOr<std::vector<Garbage>> CondemnObjects(size_t limit, bool dry_run) override {
-    // The search walks all objects, so it must not hold up the ones that write. What it found is looked at again.
+    // The search walks all objects, so it must not hold up the ones that write. What it found is looked at
+    // again.
     CAIRN_ASSIGN_OR_RETURN(sqlite::GarbageSearch search,
                            pool_->Read([&](Connection& db) { return sqlite::FindGarbage(db, limit); }));
     if (dry_run || search.not_condemned.empty()) return std::move(search.garbage);
@@ -163,10 +168,10 @@ class SqliteRegistry final : public Registry {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Registry>> OpenSqliteRegistry(SqliteRegistryOptions options) {
-  CAIRN_ASSIGN_OR_RETURN(
-      std::unique_ptr<sqlite::Pool> pool,
-      sqlite::Pool::Open(
-          {.path = std::move(options.path), .durable = options.durable, .busy_timeout = options.busy_timeout}));
+  CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<sqlite::Pool> pool,
+                         sqlite::Pool::Open({.path = std::move(options.path),
+                                             .durable = options.durable,
+                                             .busy_timeout = options.busy_timeout}));
   return std::make_unique<SqliteRegistry>(std::move(pool));
 }
 

@@ -10,8 +10,10 @@
 namespace cairn {
 
 struct SqliteRegistryOptions {
-  std::string path;     // Of the database file, on a local file system; made if there is none, in a folder that exists.
-  bool durable = true;  // A commit that was answered survives a power failure; without, only the death of the process.
+  std::string
+      path;  // Of the database file, on a local file system; made if there is none, in a folder that exists.
+  bool durable =
+      true;  // A commit that was answered survives a power failure; without, only the death of the process.
   absl::Duration busy_timeout = absl::Seconds(10);  // How long to wait for another process that writes.
 };
 

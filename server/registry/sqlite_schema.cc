@@ -24,10 +24,9 @@ absl::Status CheckSchema(Connection& connection) {
   CAIRN_ASSIGN_OR_RETURN(const int64_t tables, connection.QueryInt("SELECT count(*) FROM sqlite_schema"));
   const bool is_new = application == 0 && version == 0 && tables == 0;
   if (!is_new && application != kApplicationId) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("registry database ", connection.path(),
-                     ": a database of another program (application id ", application, ", expected ", kApplicationId,
-                     "); give another path"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "registry database ", connection.path(), ": a database of another program (application id ",
+        application, ", expected ", kApplicationId, "); give another path"));
   }
   if (version > NewestVersion()) {
     return absl::FailedPreconditionError(

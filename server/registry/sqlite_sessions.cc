@@ -11,8 +11,9 @@
 namespace cairn::sqlite {
 namespace {
 
-#define CAIRN_SESSION_COLUMNS                                                                                     \
-  "SELECT id, session_id, client_key, name, step, writers, overwrite, auto_commit, parent, created_by, lease_us, " \
+#define CAIRN_SESSION_COLUMNS                                                                            \
+  "SELECT id, session_id, client_key, name, step, writers, overwrite, auto_commit, parent, created_by, " \
+  "lease_us, "                                                                                           \
   "options, state, created_at, expires_at, checkpoint_uid FROM sessions "
 
 absl::StatusOr<std::vector<uint32_t>> ReadFinishedWriters(Connection& db, int64_t session) {
@@ -105,8 +106,9 @@ absl::Status RenewLease(Connection& db, const SessionHead& session, absl::Time n
 
 absl::Status EndSession(Connection& db, int64_t session, SessionState state, absl::Time ended_at,
                         absl::string_view uid) {
-  CAIRN_RETURN_IF_ERROR(db.Run("UPDATE sessions SET state = ?2, ended_at = ?3, checkpoint_uid = ?4 WHERE id = ?1",
-                               session, state, ended_at, uid));
+  CAIRN_RETURN_IF_ERROR(
+      db.Run("UPDATE sessions SET state = ?2, ended_at = ?3, checkpoint_uid = ?4 WHERE id = ?1", session,
+             state, ended_at, uid));
   return db.Run("DELETE FROM session_objects WHERE session = ?1", session);
 }
 
@@ -122,14 +124,14 @@ absl::StatusOr<Session> BeginSession(Connection& db, absl::string_view new_id, c
     CAIRN_ASSIGN_OR_RETURN(const bool taken, StepIsCommitted(db, spec.name, spec.step));
     if (taken) return registry_rules::StepTaken(spec.name, spec.step);
   }
-  CAIRN_RETURN_IF_ERROR(
-      db.Run("INSERT INTO sessions (session_id, client_key, name, step, writers, overwrite, auto_commit, parent, "
-             "created_by, lease_us, options, state, created_at, expires_at) "
-             "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) "
-             "ON CONFLICT (session_id) DO NOTHING",
-             new_id, spec.client_key, spec.name, spec.step, spec.writers, spec.overwrite, spec.auto_commit,
-             spec.parent, spec.created_by, registry_rules::ToMicros(spec.lease), Blob{spec.options},
-             SessionState::kOpen, now, now + spec.lease));
+  CAIRN_RETURN_IF_ERROR(db.Run(
+      "INSERT INTO sessions (session_id, client_key, name, step, writers, overwrite, auto_commit, parent, "
+      "created_by, lease_us, options, state, created_at, expires_at) "
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) "
+      "ON CONFLICT (session_id) DO NOTHING",
+      new_id, spec.client_key, spec.name, spec.step, spec.writers, spec.overwrite, spec.auto_commit,
+      spec.parent, spec.created_by, registry_rules::ToMicros(spec.lease), Blob{spec.options},
+      SessionState::kOpen, now, now + spec.lease));
   if (db.changes() == 0) return registry_rules::SessionIdTaken(new_id);
   CAIRN_RETURN_IF_ERROR(WriteMetadata(db, MetadataOwner::kSession, db.last_insert_id(), spec.metadata));
   return GetSession(db, new_id);
@@ -151,15 +153,16 @@ absl::StatusOr<Session> FinishWriter(Connection& db, absl::string_view id, uint3
   CAIRN_ASSIGN_OR_RETURN(const SessionHead session, FindOpenSession(db, id));
   CAIRN_RETURN_IF_ERROR(registry_rules::CheckWriter(id, writer, session.writers));
   CAIRN_RETURN_IF_ERROR(
-      db.Run("INSERT INTO session_writers (session, writer) VALUES (?1, ?2) ON CONFLICT DO NOTHING", session.id,
-             writer));
+      db.Run("INSERT INTO session_writers (session, writer) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+             session.id, writer));
   CAIRN_RETURN_IF_ERROR(RenewLease(db, session, now));
   return GetSession(db, id);
 }
 
 absl::Status AbortSession(Connection& db, absl::string_view id) {
   CAIRN_ASSIGN_OR_RETURN(const SessionHead session, FindSession(db, id));
-  if (session.state == SessionState::kAborted || session.state == SessionState::kExpired) return absl::OkStatus();
+  if (session.state == SessionState::kAborted || session.state == SessionState::kExpired)
+    return absl::OkStatus();
   CAIRN_RETURN_IF_ERROR(registry_rules::CheckOpen(id, session.state));
   // The caller gives no time. The end of the lease is when it would have ended by itself.
   CAIRN_ASSIGN_OR_RETURN(Statement select, db.Prepare("SELECT expires_at FROM sessions WHERE id = ?1"));

@@ -11,8 +11,8 @@
 #include "server/registry/registry.h"
 #include "server/registry/sqlite_db.h"
 
-// The life of save sessions. Each function runs inside a transaction of its caller's, a write unless it only gets or
-// lists, and does what the Registry method of its name promises.
+// The life of save sessions. Each function runs inside a transaction of its caller's, a write unless it only
+// gets or lists, and does what the Registry method of its name promises.
 namespace cairn::sqlite {
 
 // What other statements about a session need of it.

@@ -100,9 +100,10 @@ class MemoryObjectStore final : public ObjectStore {
                                                size_t limit) override {
     std::vector<ObjectInfo> listed;
     absl::MutexLock lock(&objects_->mu);
-    const auto& by_key = objects_->by_key;
-    for (auto it = start_after < prefix ? by_key.lower_bound(prefix) : by_key.upper_bound(start_after);
-         it != by_key.end() && listed.size() < limit && absl::StartsWith(it->first, prefix); ++it) {
+    auto it = start_after < prefix ? objects_->by_key.lower_bound(prefix)
+                                   : objects_->by_key.upper_bound(start_after);
+    for (; it != objects_->by_key.end() && listed.size() < limit && absl::StartsWith(it->first, prefix);
+         ++it) {
       listed.push_back({it->first, it->second->size()});
     }
     return listed;

@@ -10,11 +10,11 @@
 namespace cairn::testing {
 namespace {
 
+using absl::StatusCode;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using absl::StatusCode;
 
 constexpr size_t kAll = std::numeric_limits<size_t>::max();
 
@@ -32,7 +32,8 @@ TEST_P(RegistryContract, CommitKeepsTheWholeRow) {
   row.created_by = "host/user";
   row.tags = {"ignored"};
   row.committed_at = At(-99);
-  CAIRN_ASSERT_OK_AND_ASSIGN(const CheckpointRow committed, registry_->CommitSession("s-k", row, {}, 0, At(33)));
+  CAIRN_ASSERT_OK_AND_ASSIGN(const CheckpointRow committed,
+                             registry_->CommitSession("s-k", row, {}, 0, At(33)));
   Reopen();
   CAIRN_ASSERT_OK_AND_ASSIGN(const CheckpointRow found, registry_->GetCheckpoint("team/run", 400, ""));
   for (const CheckpointRow& got : {committed, found}) {
@@ -61,13 +62,14 @@ TEST_P(RegistryContract, CommitKeepsTheWholeRow) {
 TEST_P(RegistryContract, CommitAgainReturnsTheRowThatIsThere) {
   Begin("k", 1);
   CAIRN_ASSERT_OK(registry_->CommitSession("s-k", RowOf("u1", "team/run", 1), {}, 0, At(5)));
-  CAIRN_ASSERT_OK_AND_ASSIGN(CheckpointRow again,
-                             registry_->CommitSession("s-k", RowOf("u2", "team/run", 1), {"unknown"}, 9, At(6)));
+  CAIRN_ASSERT_OK_AND_ASSIGN(CheckpointRow again, registry_->CommitSession("s-k", RowOf("u2", "team/run", 1),
+                                                                           {"unknown"}, 9, At(6)));
   EXPECT_EQ(again.uid, "u1");
   EXPECT_EQ(again.committed_at, At(5));
   // Even if it was deleted since, as long as it is remembered.
   CAIRN_ASSERT_OK(registry_->DeleteCheckpoint("u1", At(7)));
-  CAIRN_ASSERT_OK_AND_ASSIGN(again, registry_->CommitSession("s-k", RowOf("u2", "team/run", 1), {}, 0, At(8)));
+  CAIRN_ASSERT_OK_AND_ASSIGN(again,
+                             registry_->CommitSession("s-k", RowOf("u2", "team/run", 1), {}, 0, At(8)));
   EXPECT_EQ(again.uid, "u1");
   CAIRN_ASSERT_OK(registry_->PurgeDeleted(At(9)));
   EXPECT_THAT(registry_->CommitSession("s-k", RowOf("u2", "team/run", 1), {}, 0, At(10)),
@@ -105,8 +107,9 @@ TEST_P(RegistryContract, CommitIsAbortedIfAnObjectIsUnknownOrCondemned) {
 
 TEST_P(RegistryContract, CommitRefusesARowForAnotherStep) {
   Begin("k", 1);
-  EXPECT_THAT(registry_->CommitSession("s-k", RowOf("u1", "team/run", 2), {}, 0, At(0)),
-              StatusIs(StatusCode::kInvalidArgument, AllOf(HasSubstr("team/run@1"), HasSubstr("team/run@2"))));
+  EXPECT_THAT(
+      registry_->CommitSession("s-k", RowOf("u1", "team/run", 2), {}, 0, At(0)),
+      StatusIs(StatusCode::kInvalidArgument, AllOf(HasSubstr("team/run@1"), HasSubstr("team/run@2"))));
   EXPECT_THAT(registry_->CommitSession("s-k", RowOf("u1", "team/other", 1), {}, 0, At(0)),
               StatusIs(StatusCode::kInvalidArgument));
 }
@@ -169,8 +172,10 @@ TEST_P(RegistryContract, GetCheckpointTellsWhichPartIsMissing) {
   CAIRN_ASSERT_OK(SaveCheckpoint(*registry_, {.uid = "u1", .step = 3}));
   EXPECT_THAT(registry_->GetCheckpoint("nobody", std::nullopt, ""),
               StatusIs(StatusCode::kNotFound, HasSubstr("named nobody")));
-  EXPECT_THAT(registry_->GetCheckpoint("nobody", 3, ""), StatusIs(StatusCode::kNotFound, HasSubstr("named nobody")));
-  EXPECT_THAT(registry_->GetCheckpoint("team/run", 4, ""), StatusIs(StatusCode::kNotFound, HasSubstr("step 4")));
+  EXPECT_THAT(registry_->GetCheckpoint("nobody", 3, ""),
+              StatusIs(StatusCode::kNotFound, HasSubstr("named nobody")));
+  EXPECT_THAT(registry_->GetCheckpoint("team/run", 4, ""),
+              StatusIs(StatusCode::kNotFound, HasSubstr("step 4")));
   EXPECT_THAT(registry_->GetCheckpoint("team/run", std::nullopt, "best"),
               StatusIs(StatusCode::kNotFound, HasSubstr("tag \"best\"")));
   EXPECT_THAT(registry_->GetCheckpointByUid("u9"), StatusIs(StatusCode::kNotFound, HasSubstr("u9")));
@@ -197,7 +202,8 @@ TEST_P(RegistryContract, LatestIsTheHighestStepAtAnyMoment) {
 TEST_P(RegistryContract, ListCheckpointsIsOrderedByNameThenStepAndPages) {
   for (const auto& [name, step] : std::vector<std::pair<std::string, int64_t>>{
            {"b", 10}, {"b", 9}, {"a/x", 1}, {"a", 5}, {"ab", 0}, {"b", 100}, {"B", 3}}) {
-    CAIRN_ASSERT_OK(SaveCheckpoint(*registry_, {.uid = absl::StrCat(name, "@", step), .name = name, .step = step}));
+    CAIRN_ASSERT_OK(
+        SaveCheckpoint(*registry_, {.uid = absl::StrCat(name, "@", step), .name = name, .step = step}));
   }
   const std::vector<std::string> all = {"B@3", "a@5", "a/x@1", "ab@0", "b@9", "b@10", "b@100"};
   for (const size_t page : {size_t{1}, size_t{2}, size_t{3}, kAll}) {
@@ -205,7 +211,8 @@ TEST_P(RegistryContract, ListCheckpointsIsOrderedByNameThenStepAndPages) {
     std::string after_name;
     int64_t after_step = 0;
     for (;;) {
-      CAIRN_ASSERT_OK_AND_ASSIGN(const auto rows, registry_->ListCheckpoints({}, after_name, after_step, page));
+      CAIRN_ASSERT_OK_AND_ASSIGN(const auto rows,
+                                 registry_->ListCheckpoints({}, after_name, after_step, page));
       if (rows.empty()) break;
       ASSERT_LE(rows.size(), page);
       for (const CheckpointRow& row : rows) seen.push_back(row.uid);
@@ -219,9 +226,11 @@ TEST_P(RegistryContract, ListCheckpointsIsOrderedByNameThenStepAndPages) {
 }
 
 TEST_P(RegistryContract, ListCheckpointsFilters) {
-  const auto save = [&](std::string uid, std::string name, int64_t step, std::map<std::string, std::string> metadata) {
-    CAIRN_ASSERT_OK(SaveCheckpoint(*registry_, {.uid = std::move(uid), .name = std::move(name), .step = step,
-                                                .metadata = std::move(metadata)}));
+  const auto save = [&](std::string uid, std::string name, int64_t step,
+                        std::map<std::string, std::string> metadata) {
+    CAIRN_ASSERT_OK(SaveCheckpoint(
+        *registry_,
+        {.uid = std::move(uid), .name = std::move(name), .step = step, .metadata = std::move(metadata)}));
   };
   save("u1", "team/a", 1, {{"arch", "llama"}, {"size", "7b"}});
   save("u2", "team/a", 2, {{"arch", "llama"}, {"size", "70b"}});
@@ -264,7 +273,8 @@ TEST_P(RegistryContract, ADeletedCheckpointIsGoneForReadersAndItsTagsToo) {
   CAIRN_ASSERT_OK_AND_ASSIGN(const auto rows, registry_->ListCheckpoints({}, "", 0, kAll));
   EXPECT_THAT(UidsOf(rows), ElementsAre("u1"));
   // The step is free, and the tag does not come back with it.
-  CAIRN_ASSERT_OK_AND_ASSIGN(const CheckpointRow again, SaveCheckpoint(*registry_, {.uid = "u2b", .step = 2}));
+  CAIRN_ASSERT_OK_AND_ASSIGN(const CheckpointRow again,
+                             SaveCheckpoint(*registry_, {.uid = "u2b", .step = 2}));
   EXPECT_THAT(again.tags, IsEmpty());
 }
 
@@ -306,10 +316,12 @@ TEST_P(RegistryContract, SetTagComparesBeforeItSwaps) {
   EXPECT_THAT(registry_->SetTag("team/run", "prod", "u1", "u2"),
               StatusIs(StatusCode::kAborted, AllOf(HasSubstr("nothing"), HasSubstr("u2"))));
   CAIRN_ASSERT_OK(registry_->SetTag("team/run", "prod", "u1", ""));
-  EXPECT_THAT(registry_->SetTag("team/run", "prod", "u2", ""), StatusIs(StatusCode::kAborted, HasSubstr("u1")));
+  EXPECT_THAT(registry_->SetTag("team/run", "prod", "u2", ""),
+              StatusIs(StatusCode::kAborted, HasSubstr("u1")));
   EXPECT_THAT(registry_->SetTag("team/run", "prod", "u2", "u2"), StatusIs(StatusCode::kAborted));
   CAIRN_ASSERT_OK(registry_->SetTag("team/run", "prod", "u2", "u1"));
-  CAIRN_ASSERT_OK_AND_ASSIGN(const CheckpointRow row, registry_->GetCheckpoint("team/run", std::nullopt, "prod"));
+  CAIRN_ASSERT_OK_AND_ASSIGN(const CheckpointRow row,
+                             registry_->GetCheckpoint("team/run", std::nullopt, "prod"));
   EXPECT_EQ(row.uid, "u2");
 }
 

@@ -22,7 +22,8 @@ std::vector<Digest> DigestNumbers(uint64_t first, size_t count) {
 std::vector<NewExtent> ExtentNumbers(uint64_t first, size_t count) {
   std::vector<NewExtent> extents;
   for (size_t i = 0; i < count; ++i) {
-    extents.push_back({.digest = DigestNumber(first + i), .offset = 10 * i, .stored_bytes = 10, .raw_bytes = 20});
+    extents.push_back(
+        {.digest = DigestNumber(first + i), .offset = 10 * i, .stored_bytes = 10, .raw_bytes = 20});
   }
   return extents;
 }
@@ -58,7 +59,8 @@ absl::StatusOr<CheckpointRow> SaveCheckpoint(Registry& registry, const CommitArg
   }
   CheckpointRow row = RowOf(arguments.uid, arguments.name, arguments.step);
   row.metadata = arguments.metadata;
-  return registry.CommitSession(session.id, row, arguments.new_objects, arguments.new_objects.size(), arguments.now);
+  return registry.CommitSession(session.id, row, arguments.new_objects, arguments.new_objects.size(),
+                                arguments.now);
 }
 
 std::vector<std::string> UidsOf(const std::vector<CheckpointRow>& rows) {
@@ -116,7 +118,8 @@ size_t RegistryContract::Claim(absl::string_view session, absl::Span<const Diges
   CAIRN_EXPECT_OK(locations);
   if (!locations.ok()) return 0;
   EXPECT_EQ(locations->size(), digests.size());
-  return std::count_if(locations->begin(), locations->end(), [](const auto& location) { return location.has_value(); });
+  return std::count_if(locations->begin(), locations->end(),
+                       [](const auto& location) { return location.has_value(); });
 }
 
 bool RegistryContract::Knows(const std::string& object) {

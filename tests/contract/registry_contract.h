@@ -1,12 +1,15 @@
 #pragma once
 
-// What every Registry must do, whatever its database: the suites RegistryContract (registry_*_contract.cc) and
-// RegistryConcurrency (registry_concurrency_contract.cc). An implementation instantiates them with a maker of databases.
+// What every Registry must do, whatever its database: the suites RegistryContract (registry_*_contract.cc)
+// and RegistryConcurrency (registry_concurrency_contract.cc). An implementation instantiates them with a
+// maker of databases.
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -33,7 +36,10 @@ struct RegistryUnderTest {
   std::function<std::unique_ptr<RegistryDatabase>()> make;
 };
 
-inline std::string NameOfRegistry(const ::testing::TestParamInfo<RegistryUnderTest>& info) { return info.param.name; }
+inline void PrintTo(const RegistryUnderTest& registry, std::ostream* out) { *out << registry.name; }
+inline std::string NameOfRegistry(const ::testing::TestParamInfo<RegistryUnderTest>& info) {
+  return info.param.name;
+}
 
 // Time at `seconds` on the tests' own axis.
 absl::Time At(int64_t seconds);
@@ -53,7 +59,8 @@ struct CommitArguments {
   bool overwrite = false;
   absl::Time now = At(10);
 };
-// A whole save: session, parts, commit. The manifest is "manifest-UID". Objects have 100 bytes and no extents.
+// A whole save: session, parts, commit. The manifest is "manifest-UID". Objects have 100 bytes and no
+// extents.
 absl::StatusOr<CheckpointRow> SaveCheckpoint(Registry& registry, const CommitArguments& arguments);
 
 std::vector<std::string> UidsOf(const std::vector<CheckpointRow>& rows);
@@ -68,8 +75,8 @@ class RegistryContract : public ::testing::TestWithParam<RegistryUnderTest> {
   std::unique_ptr<Registry> OpenAnother();
   // Opens a session "s-KEY" under the client key, for team/run@step.
   void Begin(absl::string_view key, int64_t step, uint32_t writers = 1);
-  absl::Status Record(absl::string_view session, absl::string_view object, absl::Span<const NewExtent> extents = {},
-                      uint32_t writer = 0);
+  absl::Status Record(absl::string_view session, absl::string_view object,
+                      absl::Span<const NewExtent> extents = {}, uint32_t writer = 0);
   // How many of the digests are hits.
   size_t Claim(absl::string_view session, absl::Span<const Digest> digests);
   bool Knows(const std::string& object);

@@ -23,8 +23,10 @@ class SqliteDatabase final : public RegistryDatabase {
 };
 
 // Syncing changes when bytes reach the disk, not what a process sees, so one suite does without.
-const RegistryUnderTest kFast = {"Sqlite", [] { return std::make_unique<SqliteDatabase>(/*durable=*/false); }};
-const RegistryUnderTest kDurable = {"DurableSqlite", [] { return std::make_unique<SqliteDatabase>(/*durable=*/true); }};
+const RegistryUnderTest kFast = {"Sqlite",
+                                 [] { return std::make_unique<SqliteDatabase>(/*durable=*/false); }};
+const RegistryUnderTest kDurable = {"DurableSqlite",
+                                    [] { return std::make_unique<SqliteDatabase>(/*durable=*/true); }};
 
 INSTANTIATE_TEST_SUITE_P(Sqlite, RegistryContract, ::testing::Values(kFast), NameOfRegistry);
 INSTANTIATE_TEST_SUITE_P(Sqlite, RegistryConcurrency, ::testing::Values(kFast, kDurable), NameOfRegistry);

@@ -7,10 +7,10 @@
 namespace cairn::testing {
 namespace {
 
+using absl::StatusCode;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using absl::StatusCode;
 
 // ---- Pins
 
@@ -31,7 +31,8 @@ TEST_P(RegistryContract, APinIsMovedByItsHolderEvenAfterTheDeletion) {
   CAIRN_ASSERT_OK(SaveCheckpoint(*registry_, {.uid = "u1", .step = 1}));
   CAIRN_ASSERT_OK(registry_->PinCheckpoint("u1", "reader", At(100)));
   CAIRN_ASSERT_OK(registry_->DeleteCheckpoint("u1", At(20)));
-  EXPECT_THAT(registry_->PinCheckpoint("u1", "stranger", At(200)), StatusIs(StatusCode::kNotFound, HasSubstr("u1")));
+  EXPECT_THAT(registry_->PinCheckpoint("u1", "stranger", At(200)),
+              StatusIs(StatusCode::kNotFound, HasSubstr("u1")));
   CAIRN_ASSERT_OK(registry_->PinCheckpoint("u1", "reader", At(200)));
   CAIRN_ASSERT_OK_AND_ASSIGN(uint64_t purged, registry_->PurgeDeleted(At(150)));
   EXPECT_EQ(purged, 0u);
@@ -122,6 +123,16 @@ TEST_P(RegistryContract, AClaimKeepsAnObjectForTheSessionAlone) {
   EXPECT_EQ(Claim("s-second", DigestNumbers(0, 4)), 2u);
   CAIRN_ASSERT_OK(registry_->AbortSession("s-second"));
   EXPECT_THAT(CondemnedKeys(*registry_), ElementsAre("o1", "o2"));
+}
+
+TEST_P(RegistryContract, OneClaimKeepsEveryObjectInItsAnswer) {
+  Begin("first", 1);
+  for (int i = 0; i < 5; ++i)
+    CAIRN_ASSERT_OK(Record("s-first", "o" + std::to_string(i), ExtentNumbers(2 * i, 2)));
+  Begin("second", 2);
+  EXPECT_EQ(Claim("s-second", {DigestNumber(0), DigestNumber(99), DigestNumber(3), DigestNumber(6)}), 3u);
+  CAIRN_ASSERT_OK(registry_->AbortSession("s-first"));
+  EXPECT_THAT(CondemnedKeys(*registry_), ElementsAre("o2", "o4"));
 }
 
 TEST_P(RegistryContract, ACondemnedObjectIsNeverClaimedAgain) {
@@ -227,11 +238,11 @@ TEST_P(RegistryContract, ALeaseHasOneHolderAtATime) {
   EXPECT_TRUE(acquire("a", 0));
   EXPECT_FALSE(acquire("b", 9));
   EXPECT_TRUE(acquire("b", 9, "another lease"));
-  EXPECT_TRUE(acquire("a", 9));    // Renewed: now until 19.
+  EXPECT_TRUE(acquire("a", 9));  // Renewed: now until 19.
   EXPECT_FALSE(acquire("b", 18));
   Reopen();
   EXPECT_FALSE(acquire("b", 18));
-  EXPECT_TRUE(acquire("b", 19));   // Over.
+  EXPECT_TRUE(acquire("b", 19));  // Over.
   EXPECT_FALSE(acquire("a", 20));
   CAIRN_EXPECT_OK(registry_->ReleaseLease("gc", "a"));  // Not its own: stays.
   EXPECT_FALSE(acquire("a", 20));
@@ -242,8 +253,9 @@ TEST_P(RegistryContract, ALeaseHasOneHolderAtATime) {
 
 TEST_P(RegistryContract, TotalsCountWhatIsThere) {
   CAIRN_ASSERT_OK_AND_ASSIGN(Registry::Totals totals, registry_->GetTotals());
-  EXPECT_EQ(totals.checkpoints + totals.open_sessions + totals.objects + totals.object_bytes + totals.logical_bytes,
-            0u);
+  EXPECT_EQ(
+      totals.checkpoints + totals.open_sessions + totals.objects + totals.object_bytes + totals.logical_bytes,
+      0u);
   CAIRN_ASSERT_OK(SaveCheckpoint(*registry_, {.uid = "gone", .step = 1}));
   CAIRN_ASSERT_OK(registry_->DeleteCheckpoint("gone", At(0)));
   Begin("k", 2);

@@ -10,11 +10,11 @@
 namespace cairn::testing {
 namespace {
 
+using absl::StatusCode;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using absl::StatusCode;
 
 SessionSpec FullSpec() {
   SessionSpec spec = SpecOf("team/run", 400, "client-1");
@@ -78,7 +78,8 @@ TEST_P(RegistryContract, BeginSessionAgainReturnsTheSameSession) {
 TEST_P(RegistryContract, BeginSessionAgainReturnsItWhateverItsState) {
   Begin("aborted", 1);
   CAIRN_ASSERT_OK(registry_->AbortSession("s-aborted"));
-  CAIRN_ASSERT_OK_AND_ASSIGN(Session again, registry_->BeginSession("x", SpecOf("team/run", 1, "aborted"), At(1)));
+  CAIRN_ASSERT_OK_AND_ASSIGN(Session again,
+                             registry_->BeginSession("x", SpecOf("team/run", 1, "aborted"), At(1)));
   EXPECT_EQ(again.id, "s-aborted");
   EXPECT_EQ(again.state, SessionState::kAborted);
 
@@ -100,7 +101,8 @@ TEST_P(RegistryContract, BeginSessionRefusesAKeyThatMeansSomethingElse) {
 }
 
 TEST_P(RegistryContract, BeginSessionRefusesAnEmptyKeyAndATakenId) {
-  EXPECT_THAT(registry_->BeginSession("s1", SpecOf("a", 1, ""), At(0)), StatusIs(StatusCode::kInvalidArgument));
+  EXPECT_THAT(registry_->BeginSession("s1", SpecOf("a", 1, ""), At(0)),
+              StatusIs(StatusCode::kInvalidArgument));
   CAIRN_ASSERT_OK(registry_->BeginSession("s1", SpecOf("a", 1, "k1"), At(0)));
   EXPECT_THAT(registry_->BeginSession("s1", SpecOf("a", 2, "k2"), At(0)),
               StatusIs(StatusCode::kAlreadyExists, HasSubstr("s1")));
@@ -212,8 +214,8 @@ TEST_P(RegistryContract, ListPartsKeepsTheOrderAndPagesOverTheSelection) {
     return found;
   };
   const std::string binary = std::string("o4|\0\xff", 5);
-  EXPECT_THAT(records(std::nullopt, 0, 100), ElementsAre("o0|record 0", "o1|record 1", "o2|record 2", "|record 3",
-                                                         binary, "o5|record 5"));
+  EXPECT_THAT(records(std::nullopt, 0, 100),
+              ElementsAre("o0|record 0", "o1|record 1", "o2|record 2", "|record 3", binary, "o5|record 5"));
   EXPECT_THAT(records(std::nullopt, 2, 3), ElementsAre("o2|record 2", "|record 3", binary));
   EXPECT_THAT(records(1, 0, 100), ElementsAre("o1|record 1", "|record 3", "o5|record 5"));
   EXPECT_THAT(records(1, 1, 1), ElementsAre("|record 3"));
@@ -228,9 +230,11 @@ TEST_P(RegistryContract, ListPartsKeepsTheOrderAndPagesOverTheSelection) {
 
 TEST_P(RegistryContract, RecordPartRefusesWhatCannotBe) {
   Begin("k", 1, /*writers=*/2);
-  EXPECT_THAT(Record("s-k", "o", {}, /*writer=*/2), StatusIs(StatusCode::kInvalidArgument, HasSubstr("2 writers")));
+  EXPECT_THAT(Record("s-k", "o", {}, /*writer=*/2),
+              StatusIs(StatusCode::kInvalidArgument, HasSubstr("2 writers")));
   EXPECT_THAT(Record("s-k", "", ExtentNumbers(0, 1)), StatusIs(StatusCode::kInvalidArgument));
-  EXPECT_THAT(registry_->RecordPart("s-k", {.object_bytes = 5}, {}, At(0)), StatusIs(StatusCode::kInvalidArgument));
+  EXPECT_THAT(registry_->RecordPart("s-k", {.object_bytes = 5}, {}, At(0)),
+              StatusIs(StatusCode::kInvalidArgument));
   CAIRN_ASSERT_OK(registry_->FinishWriter("s-k", 1, At(0)));
   EXPECT_THAT(Record("s-k", "o", {}, /*writer=*/1),
               StatusIs(StatusCode::kFailedPrecondition, HasSubstr("writer 1")));
@@ -248,16 +252,20 @@ TEST_P(RegistryContract, RecordPartAgainRecordsItOnce) {
   const auto refused = StatusIs(StatusCode::kAlreadyExists, HasSubstr("object o "));
   EXPECT_THAT(Record("s-other", "o"), refused);
   EXPECT_THAT(Record("s-k", "o", {}, /*writer=*/1), refused);
-  EXPECT_THAT(registry_->RecordPart("s-k", {.object_key = "o", .object_bytes = 100, .record = "new"}, {}, At(0)),
-              refused);
+  EXPECT_THAT(
+      registry_->RecordPart("s-k", {.object_key = "o", .object_bytes = 100, .record = "new"}, {}, At(0)),
+      refused);
 }
 
 TEST_P(RegistryContract, ClaimExtentsTellsWhereTheyAre) {
   Begin("a", 1);
   Begin("b", 2);
   std::vector<NewExtent> extents = ExtentNumbers(0, 2);
-  extents[1] = {.digest = DigestNumber(1), .offset = uint64_t{1} << 40, .stored_bytes = 4'000'000'000,
-                .raw_bytes = 4'294'967'295, .encoding = 255};
+  extents[1] = {.digest = DigestNumber(1),
+                .offset = uint64_t{1} << 40,
+                .stored_bytes = 4'000'000'000,
+                .raw_bytes = 4'294'967'295,
+                .encoding = 255};
   CAIRN_ASSERT_OK(Record("s-a", "o", extents));
   const std::vector<Digest> wanted = {DigestNumber(7), DigestNumber(1), DigestNumber(0), DigestNumber(1)};
   CAIRN_ASSERT_OK_AND_ASSIGN(const auto found, registry_->ClaimExtents("s-b", wanted));
@@ -333,7 +341,8 @@ TEST_P(RegistryContract, ListOpenSessionsIsOldestFirst) {
 }
 
 TEST_P(RegistryContract, ForgetEndedSessionsForgetsTheirKeysAndKeepsTheRest) {
-  CAIRN_ASSERT_OK(SaveCheckpoint(*registry_, {.uid = "early", .step = 1, .new_objects = {"o1"}, .now = At(10)}));
+  CAIRN_ASSERT_OK(
+      SaveCheckpoint(*registry_, {.uid = "early", .step = 1, .new_objects = {"o1"}, .now = At(10)}));
   CAIRN_ASSERT_OK(SaveCheckpoint(*registry_, {.uid = "late", .step = 2, .now = At(20)}));
   Begin("open", 3);
   SessionSpec spec = SpecOf("team/run", 4, "aborted");

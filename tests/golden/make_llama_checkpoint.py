@@ -52,7 +52,7 @@ def leaves(shapes, train_state, seed):
             yield key, weights(shape)
         return
     # The Flax TrainState of optax.chain(clip_by_global_norm, adamw) with a schedule, as its state dict is flattened.
-    yield ("step",), np.int32(1000)
+    yield ("step",), np.array(1000, np.int32)
     for key, shape in shapes.items():
         yield ("params", "params") + key, weights(shape)
     adam = ("opt_state", "1", "0")

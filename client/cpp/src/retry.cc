@@ -36,7 +36,8 @@ void Retry::Succeeded() {
 
 absl::Status Retry::Pause(const absl::Status& failure) {
   if (cancelled_()) return absl::CancelledError("cancelled by the caller");
-  if (!absl::IsUnavailable(failure)) return failure;
+  // A call that was cancelled, but not here, met a daemon that stops without waiting for it.
+  if (!absl::IsUnavailable(failure) && !absl::IsCancelled(failure)) return failure;
   if (attempts_ == 1) since_ = options_.clock->Now();
   // Between half of it and all, so that the clients of a daemon that restarts do not come all at once.
   const absl::Duration pause = backoff_ * absl::Uniform(random_, 0.5, 1.0);

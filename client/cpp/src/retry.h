@@ -28,7 +28,7 @@ absl::Status Named(const absl::Status& status, absl::string_view what);
 absl::Status ResumeIfIdle(const absl::Status& end);
 
 // Decides how often something is tried again, and pauses in between. UNAVAILABLE means "try again", and nothing else
-// does. One thread at a time.
+// does, except for CANCELLED that did not begin here. One thread at a time.
 class Retry {
  public:
   // `cancelled` is looked at while pausing. `options` outlives this object.

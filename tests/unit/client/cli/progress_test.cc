@@ -25,7 +25,7 @@ ProgressMeter::Options Bar(int width = 80) {
 
 TEST(RenderBar, ShowsShareBytesRateAndTimeLeft) {
   EXPECT_EQ(RenderBar("push a@1", {5 * kGiB, 10 * kGiB}, 512.0 * (1 << 20), 90, false),
-            "push a@1  [##############..............]   50%  5.0 GiB of 10.0 GiB  512.0 MiB/s  0:10 left");
+            "push a@1  [#############..............]   50%  5.0 GiB of 10.0 GiB  512.0 MiB/s  0:10 left");
 }
 
 TEST(RenderBar, NeverExceedsTheTerminal) {

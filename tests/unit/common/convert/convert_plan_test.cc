@@ -118,7 +118,7 @@ TEST(MakeConvertPlan, DropsTheMarkOfAListThatLosesChildren) {
   };
   CAIRN_ASSERT_OK_AND_ASSIGN(const ConvertPlan whole, MakeConvertPlan(index, {.select = Select({"**"})}));
   CAIRN_ASSERT_OK_AND_ASSIGN(const ConvertPlan part,
-                             MakeConvertPlan(index, {.select = Select({"**", "!layers/\\[1]/w"})}));
+                             MakeConvertPlan(index, {.select = Select({"**", "!layers/\\[1]/**"})}));
   EXPECT_THAT(Paths(whole), ElementsAre("layers", "layers/[0]/w", "layers/[1]/w"));
   EXPECT_THAT(Paths(part), ElementsAre("layers/[0]/w"));
 }

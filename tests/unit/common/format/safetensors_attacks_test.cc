@@ -1,11 +1,17 @@
 #include "tests/attacks/safetensors_attacks.h"
 
+#include <ostream>
+
 #include "common/format/safetensors/safetensors_format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/status_matchers.h"
 
 namespace cairn::testing {
+
+// So that a failure is shown by its name.
+void PrintTo(const SafetensorsAttack& attack, std::ostream* out) { *out << attack.name; }
+
 namespace {
 
 using ::testing::HasSubstr;

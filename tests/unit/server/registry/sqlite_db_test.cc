@@ -19,7 +19,8 @@ using ::testing::HasSubstr;
 
 class SqliteDb : public ::testing::Test {
  protected:
-  std::unique_ptr<Connection> Open(absl::Duration busy_timeout = absl::ZeroDuration(), bool query_only = false) {
+  std::unique_ptr<Connection> Open(absl::Duration busy_timeout = absl::ZeroDuration(),
+                                   bool query_only = false) {
     auto connection = Connection::Open(
         {.path = path_, .create = true, .query_only = query_only, .busy_timeout = busy_timeout});
     CAIRN_EXPECT_OK(connection);
@@ -63,19 +64,21 @@ TEST_F(SqliteDb, EveryResultHasTheCodeOfTheContract) {
       {SQLITE_ERROR, 0, StatusCode::kInternal},
   };
   for (const Case& c : cases) {
-    EXPECT_THAT(StatusOfResult(c.result, c.system_errno, "/data/registry.db", "what happened"),
-                StatusIs(c.code, ::testing::AllOf(HasSubstr("/data/registry.db"), HasSubstr("what happened"))))
+    EXPECT_THAT(
+        StatusOfResult(c.result, c.system_errno, "/data/registry.db", "what happened"),
+        StatusIs(c.code, ::testing::AllOf(HasSubstr("/data/registry.db"), HasSubstr("what happened"))))
         << c.result << " with errno " << c.system_errno;
   }
 }
 
 TEST_F(SqliteDb, ValuesComeBackAsTheyWentIn) {
   const auto db = Open();
-  CAIRN_ASSERT_OK(db->RunScript("CREATE TABLE t (i INTEGER, u INTEGER, b INTEGER, s TEXT, x BLOB, t INTEGER)"));
+  CAIRN_ASSERT_OK(
+      db->RunScript("CREATE TABLE t (i INTEGER, u INTEGER, b INTEGER, s TEXT, x BLOB, t INTEGER)"));
   const std::string text("a\0'\xc3\xa9", 5);
   const absl::Time time = absl::FromUnixMicros(1'700'000'000'000'001);
-  CAIRN_ASSERT_OK(db->Run("INSERT INTO t VALUES (?1, ?2, ?3, ?4, ?5, ?6)", int64_t{-5}, uint64_t{1} << 62, true, text,
-                          Blob{text}, time));
+  CAIRN_ASSERT_OK(db->Run("INSERT INTO t VALUES (?1, ?2, ?3, ?4, ?5, ?6)", int64_t{-5}, uint64_t{1} << 62,
+                          true, text, Blob{text}, time));
   CAIRN_ASSERT_OK_AND_ASSIGN(Statement select, db->Prepare("SELECT i, u, b, s, x, t FROM t WHERE s = ?1"));
   CAIRN_ASSERT_OK_AND_ASSIGN(const bool found, select.Bind(text).Step());
   ASSERT_TRUE(found);
@@ -150,7 +153,8 @@ TEST_F(SqliteDb, AFullDatabaseIsResourceExhaustedAndTheNextWriteCanSucceed) {
   CAIRN_ASSERT_OK(db->RunScript("CREATE TABLE t (x BLOB); PRAGMA max_page_count = 4"));
   {
     CAIRN_ASSERT_OK_AND_ASSIGN(const auto transaction, Transaction::Begin(*db, Transaction::Kind::kWrite));
-    EXPECT_THAT(db->Run("INSERT INTO t VALUES (zeroblob(1000000))"), StatusIs(StatusCode::kResourceExhausted));
+    EXPECT_THAT(db->Run("INSERT INTO t VALUES (zeroblob(1000000))"),
+                StatusIs(StatusCode::kResourceExhausted));
   }
   CAIRN_EXPECT_OK(db->Run("INSERT INTO t VALUES (zeroblob(10))"));
 }

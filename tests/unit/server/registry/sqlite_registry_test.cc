@@ -52,7 +52,8 @@ class SqliteRegistryTest : public ::testing::Test {
   }
   // The database through SQLite itself, as another program would see it.
   std::unique_ptr<sqlite::Connection> OpenRaw() {
-    auto connection = sqlite::Connection::Open({.path = path_, .create = true, .busy_timeout = absl::ZeroDuration()});
+    auto connection =
+        sqlite::Connection::Open({.path = path_, .create = true, .busy_timeout = absl::ZeroDuration()});
     CAIRN_EXPECT_OK(connection);
     return connection.ok() ? *std::move(connection) : nullptr;
   }
@@ -69,15 +70,16 @@ TEST_F(SqliteRegistryTest, MakesTheDatabaseAndTellsWhereItIs) {
 
 TEST_F(SqliteRegistryTest, RefusesAPathThatNamesNoFile) {
   EXPECT_THAT(OpenSqliteRegistry({.path = ""}), StatusIs(StatusCode::kInvalidArgument));
-  EXPECT_THAT(OpenSqliteRegistry({.path = ":memory:"}), StatusIs(StatusCode::kInvalidArgument, HasSubstr(":memory:")));
+  EXPECT_THAT(OpenSqliteRegistry({.path = ":memory:"}),
+              StatusIs(StatusCode::kInvalidArgument, HasSubstr(":memory:")));
 }
 
 TEST_F(SqliteRegistryTest, RefusesADatabaseOfANewerVersionAndLeavesItAlone) {
   CAIRN_ASSERT_OK(Open());
   CAIRN_ASSERT_OK(OpenRaw()->RunScript("PRAGMA user_version = 7"));
-  EXPECT_THAT(Open(), StatusIs(StatusCode::kFailedPrecondition,
-                               AllOf(HasSubstr(path_), HasSubstr("version 7"), HasSubstr("up to 1"),
-                                     HasSubstr("upgrade"))));
+  EXPECT_THAT(Open(),
+              StatusIs(StatusCode::kFailedPrecondition, AllOf(HasSubstr(path_), HasSubstr("version 7"),
+                                                              HasSubstr("up to 1"), HasSubstr("upgrade"))));
   EXPECT_EQ(OpenRaw()->QueryInt("PRAGMA user_version").value(), 7);
 }
 
@@ -109,7 +111,8 @@ TEST_F(SqliteRegistryTest, ADamagedPageIsDataLoss) {
   overwrite((page - 1) * kPageBytes, kPageBytes);
   {
     CAIRN_ASSERT_OK_AND_ASSIGN(const auto registry, Open());
-    EXPECT_THAT(registry->GetCheckpoint("team/run", 7, ""), StatusIs(StatusCode::kDataLoss, HasSubstr(path_)));
+    EXPECT_THAT(registry->GetCheckpoint("team/run", 7, ""),
+                StatusIs(StatusCode::kDataLoss, HasSubstr(path_)));
     EXPECT_THAT(Save(*registry, 1000), StatusIs(StatusCode::kDataLoss, HasSubstr(path_)));
     CAIRN_EXPECT_OK(registry->GetSession("u7"));
   }
@@ -123,7 +126,8 @@ TEST_F(SqliteRegistryTest, AFolderThatIsNotThereIsNamed) {
               StatusIs(StatusCode::kPermissionDenied, HasSubstr("missing/registry.db")));
 }
 
-// What opening the database says to a user who may not write it. Root may do anything, so a child steps down first.
+// What opening the database says to a user who may not write it. Root may do anything, so a child steps down
+// first.
 StatusCode OpenAsNobody(const std::string& path) {
   const pid_t child = ::fork();
   if (child == 0) {
@@ -232,7 +236,10 @@ TEST_F(SqliteRegistryTest, EveryAcknowledgedCommitSurvivesAKill) {
     CAIRN_EXPECT_OK(registry->GetCheckpoint("team/run", acknowledged, ""));
   }
   CAIRN_EXPECT_OK(Save(*registry, 1'000'000));
-  EXPECT_EQ(OpenRaw()->QueryInt("SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'").value(), 0);
+  EXPECT_EQ(OpenRaw()
+                ->QueryInt("SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'")
+                .value(),
+            0);
 }
 
 }  // namespace
