@@ -28,6 +28,11 @@ elseif(CAIRN_LLD)
   add_link_options(-fuse-ld=lld)
 endif()
 
+if(CAIRN_BUILD_FUZZERS)
+  # Coverage of the libraries under test, not of the ten lines that call them alone.
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 if(CAIRN_SANITIZE)
   add_compile_options(-fsanitize=${CAIRN_SANITIZE} -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${CAIRN_SANITIZE})

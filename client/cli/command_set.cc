@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "client/cli/exit_code.h"
@@ -35,7 +36,8 @@ std::string ExamplesFooter(const std::vector<std::string>& examples) {
 }  // namespace
 
 CommandSet::CommandSet(std::string default_server)
-    : root_(std::make_unique<CLI::App>("Saves, finds, loads and converts machine-learning checkpoints.", "cairn")) {
+    : root_(std::make_unique<CLI::App>("Saves, finds, loads and converts machine-learning checkpoints.",
+                                       "cairn")) {
   globals_.server = std::move(default_server);
   root_->require_subcommand(1);
   root_->footer(kRootFooter);
@@ -52,7 +54,8 @@ void CommandSet::AddGlobalOptions(CLI::App& app) {
                  "The daemon: HOST:PORT or unix:/PATH [env CAIRN_SERVER, else localhost:7710]")
       ->type_name("ADDR")
       ->group(kGroup);
-  app.add_flag("--json", globals_.json, "Results as JSON: one object, or one a line for lists")->group(kGroup);
+  app.add_flag("--json", globals_.json, "Results as JSON: one object, or one a line for lists")
+      ->group(kGroup);
   app.add_flag("-q,--quiet", globals_.quiet, "Only results and errors")->group(kGroup);
   app.add_flag("--no-progress", globals_.no_progress, "No progress bar or lines")->group(kGroup);
 }
@@ -90,7 +93,9 @@ int CommandSet::Main(int argc, const char* const* argv, Console& console, const 
   if (status.ok()) status = console.Flush();
   if (status.ok()) return kExitOk;
   // Whatever an interrupt broke on its way out, the interrupt is what happened.
-  if (cancellation.cancelled() && !absl::IsCancelled(status)) status = absl::CancelledError("interrupted");
+  if (cancellation.cancelled() && !absl::StartsWith(status.message(), "interrupted")) {
+    status = absl::CancelledError("interrupted");
+  }
   console.PrintError(status, HintFor(status, globals_.server));
   return ExitCodeFor(status);
 }

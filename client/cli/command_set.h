@@ -31,8 +31,8 @@ struct CommandContext {
   Cancellation cancellation;
 };
 
-// The commands of the program: the tree of options that CLI11 parses, and what to run for each. Help, completion and
-// the tests walk the same tree.
+// The commands of the program: the tree of options that CLI11 parses, and what to run for each. Help,
+// completion and the tests walk the same tree.
 class CommandSet {
  public:
   using Run = std::function<absl::Status(CommandContext&)>;
@@ -43,10 +43,10 @@ class CommandSet {
   CommandSet(const CommandSet&) = delete;
   CommandSet& operator=(const CommandSet&) = delete;
 
-  // Adds a command and returns its node, to which the caller adds options and arguments. `examples` end its help, one
-  // a line. Options are bound to variables that `run` keeps alive.
-  CLI::App* Add(const std::string& name, const std::string& description, const std::vector<std::string>& examples,
-                Run run);
+  // Adds a command and returns its node, to which the caller adds options and arguments. `examples` end its
+  // help, one a line. Options are bound to variables that `run` keeps alive.
+  CLI::App* Add(const std::string& name, const std::string& description,
+                const std::vector<std::string>& examples, Run run);
   // A command that help and completion leave out.
   CLI::App* AddHidden(const std::string& name, Run run);
 

@@ -1,11 +1,14 @@
 #include "client/cli/completion.h"
 
+#include <set>
 #include <vector>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "common/tensor/ref.h"
 
 namespace cairn::cli {
 namespace {
@@ -39,7 +42,8 @@ std::vector<OptionWords> OptionsOf(const CLI::App& app) {
   return options;
 }
 
-// What an argument may be is told by its name in the help: SRC and DST are files, REF and NAME live on the server.
+// What an argument may be is told by its name in the help: SRC and DST are files, REF and NAME live on the
+// server.
 std::vector<CommandWords> CommandsOf(const CommandSet& commands) {
   std::vector<CommandWords> all;
   for (const CLI::App* app : commands.root().get_subcommands([](const CLI::App*) { return true; })) {
@@ -51,7 +55,8 @@ std::vector<CommandWords> CommandsOf(const CommandSet& commands) {
     for (const CLI::Option* option : app->get_options()) {
       if (!option->get_positional()) continue;
       const std::string name = option->get_single_name();
-      for (const char* file : {"SRC", "DST", "FILE"}) words.takes_files |= name.find(file) != std::string::npos;
+      for (const char* file : {"SRC", "DST", "FILE"})
+        words.takes_files |= name.find(file) != std::string::npos;
       for (const char* ref : {"REF", "NAME"}) words.takes_refs |= name.find(ref) != std::string::npos;
       if (name == "SHELL") words.choices = {"bash", "zsh", "fish"};
     }
@@ -62,7 +67,8 @@ std::vector<CommandWords> CommandsOf(const CommandSet& commands) {
 
 std::string OptionNames(const CommandWords& command, absl::string_view separator) {
   std::vector<std::string> names;
-  for (const OptionWords& option : command.options) names.insert(names.end(), option.names.begin(), option.names.end());
+  for (const OptionWords& option : command.options)
+    names.insert(names.end(), option.names.begin(), option.names.end());
   return absl::StrJoin(names, separator);
 }
 
@@ -71,7 +77,9 @@ std::string CommandNames(const std::vector<CommandWords>& commands) {
 }
 
 // In single quotes, for bash, zsh and fish alike ("'" itself is left out: only descriptions could have one).
-std::string Quoted(absl::string_view text) { return absl::StrCat("'", absl::StrReplaceAll(text, {{"'", ""}, {"\\", ""}}), "'"); }
+std::string Quoted(absl::string_view text) {
+  return absl::StrCat("'", absl::StrReplaceAll(text, {{"'", ""}, {"\\", ""}}), "'");
+}
 
 std::string BashScript(const std::vector<CommandWords>& commands) {
   std::string script = R"SH(# Completion of cairn for bash. Made by: cairn completion bash
@@ -156,14 +164,16 @@ _cairn() {
 }
 
 std::string FishScript(const std::vector<CommandWords>& commands) {
-  std::string script = absl::StrCat("# Completion of cairn for fish. Made by: cairn completion fish\n",
-                                    "set -l commands ", CommandNames(commands), "\n", "complete -c cairn -f\n");
+  std::string script =
+      absl::StrCat("# Completion of cairn for fish. Made by: cairn completion fish\n", "set -l commands ",
+                   CommandNames(commands), "\n", "complete -c cairn -f\n");
   for (const CommandWords& command : commands) {
-    absl::StrAppend(&script, "complete -c cairn -n \"not __fish_seen_subcommand_from $commands\" -a ", command.name,
-                    " -d ", Quoted(command.description), "\n");
+    absl::StrAppend(&script, "complete -c cairn -n \"not __fish_seen_subcommand_from $commands\" -a ",
+                    command.name, " -d ", Quoted(command.description), "\n");
   }
   for (const CommandWords& command : commands) {
-    const std::string seen = absl::StrCat("complete -c cairn -n \"__fish_seen_subcommand_from ", command.name, "\"");
+    const std::string seen =
+        absl::StrCat("complete -c cairn -n \"__fish_seen_subcommand_from ", command.name, "\"");
     for (const OptionWords& option : command.options) {
       absl::StrAppend(&script, seen);
       for (const std::string& name : option.names) {
@@ -189,7 +199,23 @@ absl::StatusOr<std::string> CompletionScript(const CommandSet& commands, absl::s
   if (shell == "bash") return BashScript(words);
   if (shell == "zsh") return ZshScript(words);
   if (shell == "fish") return FishScript(words);
-  return absl::InvalidArgumentError(absl::StrCat("no completion for shell \"", shell, "\"; expected bash, zsh or fish"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("no completion for shell \"", shell, "\"; expected bash, zsh or fish"));
+}
+
+std::vector<std::string> RefCandidates(const std::vector<client::CheckpointInfo>& checkpoints,
+                                       absl::string_view typed) {
+  std::set<std::string> candidates;
+  const auto offer = [&](const std::string& candidate) {
+    if (absl::StartsWith(candidate, typed) && Ref::Parse(candidate).ok()) candidates.insert(candidate);
+  };
+  for (const client::CheckpointInfo& checkpoint : checkpoints) {
+    offer(checkpoint.name);
+    if (!absl::StrContains(typed, '@') && checkpoint.name != typed) continue;
+    offer(checkpoint.ShownRef());
+    for (const std::string& tag : checkpoint.tags) offer(absl::StrCat(checkpoint.name, "@", tag));
+  }
+  return std::vector<std::string>(candidates.begin(), candidates.end());
 }
 
 }  // namespace cairn::cli

@@ -1,9 +1,6 @@
 #include <memory>
-#include <set>
 
 #include "CLI/CLI.hpp"
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "client/cli/command_set.h"
 #include "client/cli/completion.h"
 #include "client/cli/connect.h"
@@ -31,7 +28,7 @@ absl::Status PrintScript(CommandContext& context, const CommandSet& commands, co
   return absl::OkStatus();
 }
 
-// Names, until one is complete: then its steps and tags. Silent about errors, since somebody is typing.
+// Silent about errors, since somebody is typing.
 absl::Status PrintCandidates(CommandContext& context, const CompleteOptions& options) {
   const absl::StatusOr<client::Client> client = ConnectForCompletion(context);
   if (!client.ok()) return absl::OkStatus();
@@ -45,15 +42,8 @@ absl::Status PrintCandidates(CommandContext& context, const CompleteOptions& opt
   spec.page_size = kMostCandidates;
   const absl::StatusOr<client::CheckpointPage> page = client->connection().ListCheckpoints(spec);
   if (!page.ok()) return absl::OkStatus();
-  std::set<std::string> candidates;
-  for (const client::CheckpointInfo& checkpoint : page->checkpoints) {
-    candidates.insert(checkpoint.name);
-    if (options.kind != "refs" || (at == std::string::npos && checkpoint.name != options.prefix)) continue;
-    candidates.insert(checkpoint.ShownRef());
-    for (const std::string& tag : checkpoint.tags) candidates.insert(absl::StrCat(checkpoint.name, "@", tag));
-  }
-  for (const std::string& candidate : candidates) {
-    if (absl::StartsWith(candidate, options.prefix)) context.console.PrintLine(candidate);
+  for (const std::string& candidate : RefCandidates(page->checkpoints, options.prefix)) {
+    context.console.PrintLine(candidate);
   }
   return absl::OkStatus();
 }
@@ -70,8 +60,9 @@ void AddCompletionCommands(CommandSet& commands) {
   command->add_option("SHELL", options->shell, "bash, zsh or fish")->required();
 
   auto complete_options = std::make_shared<CompleteOptions>();
-  CLI::App* complete = commands.AddHidden(
-      "__complete", [complete_options](CommandContext& context) { return PrintCandidates(context, *complete_options); });
+  CLI::App* complete = commands.AddHidden("__complete", [complete_options](CommandContext& context) {
+    return PrintCandidates(context, *complete_options);
+  });
   complete->add_option("KIND", complete_options->kind)->required();
   complete->add_option("PREFIX", complete_options->prefix);
 }

@@ -19,7 +19,8 @@ client::Options BaseOptions() {
 
 absl::StatusOr<client::Client> ConnectWith(const CommandContext& context, const client::Options& options) {
   absl::StatusOr<client::Client> client = client::Client::Connect(context.globals.server, options);
-  if (absl::IsInvalidArgument(client.status())) return UsageError(absl::StrCat("--server: ", client.status().message()));
+  if (absl::IsInvalidArgument(client.status()))
+    return UsageError(absl::StrCat("--server: ", client.status().message()));
   return client;
 }
 

@@ -8,10 +8,12 @@
 
 namespace cairn::cli {
 
-// A client for short calls. Nobody there is an error after a few seconds, so that a person is not left waiting.
+// A client for short calls. Nobody there is an error after a few seconds, so that a person is not left
+// waiting.
 absl::StatusOr<client::Client> Connect(const CommandContext& context);
 
-// A client for long transfers, which survives a restart of the daemon. Finding nobody at first is an error as above.
+// A client for long transfers, which survives a restart of the daemon. Finding nobody at first is an error as
+// above.
 absl::StatusOr<client::Client> ConnectForTransfer(const CommandContext& context);
 
 // For what must still be said to the daemon after an interrupt: a few seconds, deaf to the interrupt.

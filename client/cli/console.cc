@@ -40,7 +40,8 @@ Console::Streams Console::StandardStreams() {
   Streams streams{std::cin, std::cout, std::cerr};
   streams.in_is_terminal = ::isatty(STDIN_FILENO) != 0 && ::isatty(STDERR_FILENO) != 0;
   const char* term = std::getenv("TERM");
-  streams.err_is_terminal = ::isatty(STDERR_FILENO) != 0 && (term == nullptr || absl::string_view(term) != "dumb");
+  streams.err_is_terminal =
+      ::isatty(STDERR_FILENO) != 0 && (term == nullptr || absl::string_view(term) != "dumb");
   streams.utf8 = LocaleIsUtf8();
   streams.terminal_width = WidthOfStderr;
   return streams;
@@ -52,7 +53,7 @@ void Console::Configure(bool json, bool quiet, bool no_progress) {
   no_progress_ = no_progress;
 }
 
-void Console::PrintLine(absl::string_view line) { streams_.out << line << '\n'; }
+void Console::PrintLine(absl::string_view line) { streams_.out << SafeText(line) << '\n'; }
 
 void Console::PrintJson(const nlohmann::json& value) {
   streams_.out << value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';

@@ -13,8 +13,8 @@
 
 namespace cairn::cli {
 
-// Where the program talks: results on stdout, and nothing else there; all that is for people's eyes on stderr.
-// One thread.
+// Where the program talks: results on stdout, and nothing else there; all that is for people's eyes on
+// stderr. One thread.
 class Console {
  public:
   struct Streams {
@@ -38,7 +38,7 @@ class Console {
   bool can_ask() const { return streams_.in_is_terminal; }
   std::ostream& out() { return streams_.out; }
 
-  void PrintLine(absl::string_view line);
+  void PrintLine(absl::string_view line);  // Made safe to print.
   // One object on one line. Bytes that are no UTF-8 become U+FFFD.
   void PrintJson(const nlohmann::json& value);
   // For the user's eyes, unless --quiet.

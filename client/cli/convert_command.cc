@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 
 #include "CLI/CLI.hpp"
@@ -22,16 +23,21 @@ struct Options {
 
 absl::Status Run(CommandContext& context, const Options& options) {
   CAIRN_ASSIGN_OR_RETURN(const TargetFile target, ResolveTarget(options.destination, options.to));
-  CAIRN_ASSIGN_OR_RETURN(const std::optional<Dtype> dtype, DtypeForTarget(options.from.dtype, *target.format));
+  CAIRN_ASSIGN_OR_RETURN(const std::optional<Dtype> dtype,
+                         DtypeForTarget(options.from.dtype, *target.format));
   CAIRN_ASSIGN_OR_RETURN(const OpenedFile source, OpenLocalFile(options.source));
   CAIRN_RETURN_IF_ERROR(CheckOptimizerOptions(options.from, source.spec));
-  CAIRN_ASSIGN_OR_RETURN(const PlanOptions plan_options, MakePlanOptions(options.from, dtype, source.reader->index()));
+  CAIRN_ASSIGN_OR_RETURN(const PlanOptions plan_options,
+                         MakePlanOptions(options.from, dtype, source.reader->index()));
   CAIRN_ASSIGN_OR_RETURN(const ConvertPlan plan, MakeConvertPlan(source.reader->index(), plan_options));
-  NoteDefaultCast(context, options.from, plan);
+  NoteDefaultCast(context, options.from,
+                  std::count_if(plan.steps.begin(), plan.steps.end(),
+                                [](const auto& step) { return step.from != step.to; }));
 
   CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointWriter> writer, CreateTarget(target));
-  CAIRN_ASSIGN_OR_RETURN(const TransferResult result,
-                         RunTransfer(context, absl::StrCat("convert ", target.path), *source.reader, plan, *writer));
+  CAIRN_ASSIGN_OR_RETURN(
+      const TransferResult result,
+      RunTransfer(context, absl::StrCat("convert ", target.path), *source.reader, plan, *writer));
   if (context.console.json()) {
     context.console.PrintJson({{"source", source.spec.path},
                                {"source_format", std::string(source.spec.format->name())},
@@ -41,7 +47,8 @@ absl::Status Run(CommandContext& context, const Options& options) {
                                {"bytes", result.bytes},
                                {"seconds", absl::ToDoubleSeconds(result.elapsed)}});
   } else {
-    context.console.PrintLine(absl::StrCat(target.path, "  ", std::string(target.format->name()), "  ", Describe(result)));
+    context.console.PrintLine(
+        absl::StrCat(target.path, "  ", std::string(target.format->name()), "  ", Describe(result)));
   }
   return absl::OkStatus();
 }
@@ -58,7 +65,8 @@ void AddConvertCommand(CommandSet& commands) {
        "cairn convert trainstate_params::streaming_train_state_1000 model.safetensors --dtype fp16",
        "cairn convert params::streaming_params model/ --to safetensors --max-shard-size 5GB"},
       [options](CommandContext& context) { return Run(context, *options); });
-  command->add_option("SRC", options->source, "File or folder, PATH or PREFIX::PATH; the format is detected")->required();
+  command->add_option("SRC", options->source, "File or folder, PATH or PREFIX::PATH; the format is detected")
+      ->required();
   command->add_option("DST", options->destination, "What to write, PATH or PREFIX::PATH")->required();
   AddSourceOptions(*command, options->from,
                    "Cast float tensors; keep leaves them [bf16 if the target is easylm, else keep]");

@@ -46,7 +46,10 @@ Check Failed(std::string name, const absl::Status& status) {
 }
 
 Check CheckVersion(const client::ServerInfo& info) {
-  Check check{"version", Check::Verdict::kOk, absl::StrCat("server ", info.version, ", this program ", CAIRN_VERSION), {}};
+  Check check{"version",
+              Check::Verdict::kOk,
+              absl::StrCat("server ", info.version, ", this program ", CAIRN_VERSION),
+              {}};
   if (info.version != CAIRN_VERSION) check.verdict = Check::Verdict::kWarning;
   return check;
 }
@@ -54,8 +57,10 @@ Check CheckVersion(const client::ServerInfo& info) {
 Check CheckDisk(const client::ServerInfo& info) {
   if (info.total_bytes == 0) return {"disk space", Check::Verdict::kOk, "the store has no known limit", {}};
   const double share = static_cast<double>(info.free_bytes) / static_cast<double>(info.total_bytes);
-  Check check{"disk space", Check::Verdict::kOk,
-              absl::StrCat(FormatBytes(info.free_bytes), " of ", FormatBytes(info.total_bytes), " free"), {}};
+  Check check{"disk space",
+              Check::Verdict::kOk,
+              absl::StrCat(FormatBytes(info.free_bytes), " of ", FormatBytes(info.total_bytes), " free"),
+              {}};
   if (share < 0.10) check.verdict = Check::Verdict::kWarning;
   if (share < 0.01) {
     check.verdict = Check::Verdict::kFailed;
@@ -70,13 +75,19 @@ Check CheckRegistry(const client::Client& client, const client::ServerInfo& info
   if (const absl::Status status = client.connection().ListCheckpoints(spec).status(); !status.ok()) {
     return Failed("registry", status);
   }
-  return {"registry", Check::Verdict::kOk,
-          absl::StrCat(FormatCount(info.checkpoints), " checkpoints, ", FormatCount(info.open_sessions), " open saves"), {}};
+  return {"registry",
+          Check::Verdict::kOk,
+          absl::StrCat(FormatCount(info.checkpoints), " checkpoints, ", FormatCount(info.open_sessions),
+                       " open saves"),
+          {}};
 }
 
 Check CheckStore(const client::ServerInfo& info) {
-  return {"store", Check::Verdict::kOk,
-          absl::StrCat(info.object_store, ": ", FormatBytes(info.object_bytes), " hold ", FormatBytes(info.logical_bytes)), {}};
+  return {"store",
+          Check::Verdict::kOk,
+          absl::StrCat(info.object_store, ": ", FormatBytes(info.object_bytes), " hold ",
+                       FormatBytes(info.logical_bytes)),
+          {}};
 }
 
 // A name that no two doctors share.
@@ -84,7 +95,8 @@ std::string ScratchName() {
   std::array<char, 128> host = {};
   ::gethostname(host.data(), host.size() - 1);
   std::string safe;
-  for (const char c : std::string(host.data())) safe.push_back(absl::ascii_isalnum(static_cast<unsigned char>(c)) ? c : '-');
+  for (const char c : std::string(host.data()))
+    safe.push_back(absl::ascii_isalnum(static_cast<unsigned char>(c)) ? c : '-');
   return absl::StrCat("cairn-doctor/host-", safe, "-", ::getpid());
 }
 
@@ -113,7 +125,8 @@ absl::Status RoundTrip(const client::Client& client) {
     }
     std::string back(kBytes, '\0');
     CAIRN_RETURN_IF_ERROR(stream->ReadInto(absl::MakeSpan(back)));
-    if (back != bytes) return absl::DataLossError("the checkpoint that was just saved came back with other bytes");
+    if (back != bytes)
+      return absl::DataLossError("the checkpoint that was just saved came back with other bytes");
     return absl::OkStatus();
   }();
   // Deleted whatever came of it.
@@ -131,7 +144,8 @@ absl::Status Report(CommandContext& context, const std::vector<Check>& checks) {
     table.AddRow({check.name, VerdictName(check.verdict), check.detail});
   }
   if (context.console.json()) {
-    context.console.PrintJson({{"ok", status.ok()}, {"server", context.globals.server}, {"checks", std::move(json)}});
+    context.console.PrintJson(
+        {{"ok", status.ok()}, {"server", context.globals.server}, {"checks", std::move(json)}});
   } else {
     table.Print(context.console.out());
   }
@@ -146,16 +160,20 @@ absl::Status Run(CommandContext& context, const Options& options) {
     checks.push_back(Failed("connect", info.status()));
     return Report(context, checks);
   }
-  checks.push_back({"connect", Check::Verdict::kOk,
-                    absl::StrCat(context.globals.server, ", up for ", FormatAge(Clock::Real().Now() - info->start_time)), {}});
+  checks.push_back(
+      {"connect",
+       Check::Verdict::kOk,
+       absl::StrCat(context.globals.server, ", up for ", FormatAge(Clock::Real().Now() - info->start_time)),
+       {}});
   checks.push_back(CheckVersion(*info));
   checks.push_back(CheckRegistry(client, *info));
   checks.push_back(CheckStore(*info));
   checks.push_back(CheckDisk(*info));
   if (options.write) {
     const absl::Status status = RoundTrip(client);
-    checks.push_back(status.ok() ? Check{"round trip", Check::Verdict::kOk, "saved, loaded and deleted 64 KiB", {}}
-                                 : Failed("round trip", status));
+    checks.push_back(status.ok()
+                         ? Check{"round trip", Check::Verdict::kOk, "saved, loaded and deleted 64 KiB", {}}
+                         : Failed("round trip", status));
   }
   return Report(context, checks);
 }
@@ -164,10 +182,12 @@ absl::Status Run(CommandContext& context, const Options& options) {
 
 void AddDoctorCommand(CommandSet& commands) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = commands.Add("doctor", "Check that the server can be reached and is well.",
-                                   {"cairn doctor", "cairn doctor --write --server unix:/run/cairn/cairn.sock"},
-                                   [options](CommandContext& context) { return Run(context, *options); });
-  command->add_flag("--write", options->write, "Also save, load and delete a small checkpoint under a name of its own");
+  CLI::App* command =
+      commands.Add("doctor", "Check that the server can be reached and is well.",
+                   {"cairn doctor", "cairn doctor --write --server unix:/run/cairn/cairn.sock"},
+                   [options](CommandContext& context) { return Run(context, *options); });
+  command->add_flag("--write", options->write,
+                    "Also save, load and delete a small checkpoint under a name of its own");
 }
 
 }  // namespace cairn::cli

@@ -55,14 +55,16 @@ std::string HintFor(const absl::Status& status, absl::string_view server) {
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kDeadlineExceeded:
-      return absl::StrCat("is a daemon running at ", server,
-                          "? Start one with \"cairnd --data-dir DIR\", or name another with --server or CAIRN_SERVER");
+      return absl::StrCat(
+          "is a daemon running at ", server,
+          "? Start one with \"cairnd --data-dir DIR\", or name another with --server or CAIRN_SERVER");
     case absl::StatusCode::kAlreadyExists:
       return "--overwrite replaces what is there";
     case absl::StatusCode::kDataLoss:
       return "\"cairn verify\" lists everything that is damaged";
     default:
-      return GetErrorInfo(status).reason == kUsage ? "\"cairn COMMAND --help\" shows options and examples" : "";
+      return GetErrorInfo(status).reason == kUsage ? "\"cairn COMMAND --help\" shows options and examples"
+                                                   : "";
   }
 }
 

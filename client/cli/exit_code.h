@@ -22,8 +22,8 @@ enum ExitCode : int {
 
 // A mistake in how the program was called, found after parsing.
 absl::Status UsageError(absl::string_view message);
-// `status` of reading a file that turned out not to be what it should be. Such bytes are INVALID_ARGUMENT to a format
-// reader, but to whoever runs the program a truncated file is damage, not a mistake of theirs.
+// `status` of reading a file that turned out not to be what it should be. Such bytes are INVALID_ARGUMENT to
+// a format reader, but to whoever runs the program a truncated file is damage, not a mistake of theirs.
 absl::Status AsDamagedFile(const absl::Status& status);
 
 int ExitCodeFor(const absl::Status& status);

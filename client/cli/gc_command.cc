@@ -26,10 +26,10 @@ absl::Status Run(CommandContext& context, const Options& options) {
                                {"deleted_bytes", report.deleted_bytes}});
     return absl::OkStatus();
   }
-  context.console.PrintLine(absl::StrCat(
-      options.dry_run ? "would free " : "freed ", FormatBytes(report.deleted_bytes), ": ", FormatCount(report.deleted_objects),
-      " objects, ", FormatCount(report.purged_checkpoints), " deleted checkpoints, ", FormatCount(report.expired_sessions),
-      " expired sessions"));
+  context.console.PrintLine(
+      absl::StrCat(options.dry_run ? "would free " : "freed ", FormatBytes(report.deleted_bytes), ": ",
+                   FormatCount(report.deleted_objects), " objects, ", FormatCount(report.purged_checkpoints),
+                   " deleted checkpoints, ", FormatCount(report.expired_sessions), " expired sessions"));
   return absl::OkStatus();
 }
 
@@ -37,8 +37,9 @@ absl::Status Run(CommandContext& context, const Options& options) {
 
 void AddGcCommand(CommandSet& commands) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = commands.Add("gc", "Free what nothing needs any more.", {"cairn gc --dry-run", "cairn gc"},
-                                   [options](CommandContext& context) { return Run(context, *options); });
+  CLI::App* command =
+      commands.Add("gc", "Free what nothing needs any more.", {"cairn gc --dry-run", "cairn gc"},
+                   [options](CommandContext& context) { return Run(context, *options); });
   command->add_flag("--dry-run", options->dry_run, "Only count");
 }
 

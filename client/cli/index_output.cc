@@ -1,6 +1,7 @@
 #include "client/cli/index_output.h"
 
 #include <map>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -48,7 +49,10 @@ Summary Summarise(const CheckpointIndex& index) {
 // "3 tensor, 1 value" reads badly; "3 tensors, 1 value" does not.
 std::string Counts(const std::map<std::string, uint64_t>& counts, bool plural) {
   return absl::StrJoin(counts, ", ", [&](std::string* out, const auto& item) {
-    absl::StrAppend(out, FormatCount(item.second), " ", item.first, !plural || item.second == 1 ? "" : item.first == "alias" ? "es" : "s");
+    absl::StrAppend(out, FormatCount(item.second), " ", item.first,
+                    !plural || item.second == 1 ? ""
+                    : item.first == "alias"     ? "es"
+                                                : "s");
   });
 }
 
@@ -111,7 +115,8 @@ absl::Status PrintIndexJson(CommandContext& context, const IndexHeading& heading
 
 }  // namespace
 
-absl::StatusOr<std::vector<size_t>> SelectEntries(const CheckpointIndex& index, const std::vector<std::string>& patterns) {
+absl::StatusOr<std::vector<size_t>> SelectEntries(const CheckpointIndex& index,
+                                                  const std::vector<std::string>& patterns) {
   const absl::StatusOr<Selection> select = Selection::Parse(patterns);
   if (!select.ok()) return UsageError(select.status().message());
   std::vector<const KeyPath*> paths;
@@ -121,7 +126,8 @@ absl::StatusOr<std::vector<size_t>> SelectEntries(const CheckpointIndex& index, 
     paths.push_back(&index.entries[i].path);
     if (select->empty() || select->Matches(index.entries[i].path)) chosen.push_back(i);
   }
-  const std::vector<std::string> unmatched = select->empty() ? std::vector<std::string>() : select->Unmatched(paths);
+  const std::vector<std::string> unmatched =
+      select->empty() ? std::vector<std::string>() : select->Unmatched(paths);
   if (!unmatched.empty()) {
     return absl::NotFoundError(absl::StrCat("no entry matches \"", absl::StrJoin(unmatched, "\", \""), "\""));
   }
@@ -135,7 +141,8 @@ absl::Status PrintIndex(CommandContext& context, const IndexHeading& heading, Ch
   const Summary summary = Summarise(index);
   std::ostream& out = context.console.out();
   const auto row = [&](const std::string& name, const std::string& text) {
-    if (!text.empty()) out << name << std::string(name.size() < 10 ? 10 - name.size() : 1, ' ') << SafeText(text) << '\n';
+    if (!text.empty())
+      out << name << std::string(name.size() < 11 ? 11 - name.size() : 1, ' ') << SafeText(text) << '\n';
   };
   for (const auto& [name, text] : heading.rows) row(name, text);
   row("entries", index.entries.empty() ? "none" : Counts(summary.kinds, true));
@@ -144,17 +151,26 @@ absl::Status PrintIndex(CommandContext& context, const IndexHeading& heading, Ch
   row("metadata", absl::StrJoin(index.metadata, ", ", absl::PairFormatter("=")));
   if (shown.empty()) return absl::OkStatus();
 
-  Table table({{"PATH"}, {"KIND"}, {"DTYPE"}, {"SHAPE"}, {"BYTES", Table::Align::kRight}, {"VALUE"}});
+  std::vector<std::string> contents;
+  bool any_content = false;
   for (const size_t i : shown) {
-    const Entry& entry = index.entries[i];
-    const bool tensor = entry.kind == EntryKind::kTensor;
-    std::string content = ContentText(entry);
-    if (with_values && content.empty()) {
-      CAIRN_ASSIGN_OR_RETURN(content, Values(context, reader, i));
+    contents.push_back(ContentText(index.entries[i]));
+    if (with_values && contents.back().empty()) {
+      CAIRN_ASSIGN_OR_RETURN(contents.back(), Values(context, reader, i));
     }
-    table.AddRow({entry.path.ToString(), KindName(entry.kind), tensor ? std::string(DtypeName(entry.dtype)) : "",
-                  tensor ? ShapeToString(entry.shape) : "",
-                  tensor || entry.kind == EntryKind::kAsset ? FormatBytes(entry.byte_size) : "", std::move(content)});
+    any_content |= !contents.back().empty();
+  }
+  std::vector<Table::Column> columns = {
+      {"PATH"}, {"KIND"}, {"DTYPE"}, {"SHAPE"}, {"BYTES", Table::Align::kRight}};
+  if (any_content) columns.push_back({"VALUE"});
+  Table table(std::move(columns));
+  for (size_t row_index = 0; row_index < shown.size(); ++row_index) {
+    const Entry& entry = index.entries[shown[row_index]];
+    const bool tensor = entry.kind == EntryKind::kTensor;
+    table.AddRow({entry.path.ToString(), KindName(entry.kind),
+                  tensor ? std::string(DtypeName(entry.dtype)) : "", tensor ? ShapeToString(entry.shape) : "",
+                  tensor || entry.kind == EntryKind::kAsset ? FormatBytes(entry.byte_size) : "",
+                  std::move(contents[row_index])});
   }
   out << '\n';
   table.Print(out);

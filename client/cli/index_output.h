@@ -18,9 +18,10 @@ struct IndexHeading {
   nlohmann::json fields = nlohmann::json::object();       // For programs.
 };
 
-// Entries of `index` that the patterns choose, all for none. USAGE for bad patterns, NOT_FOUND for ones that match
-// nothing.
-absl::StatusOr<std::vector<size_t>> SelectEntries(const CheckpointIndex& index, const std::vector<std::string>& patterns);
+// Entries of `index` that the patterns choose, all for none. USAGE for bad patterns, NOT_FOUND for ones that
+// match nothing.
+absl::StatusOr<std::vector<size_t>> SelectEntries(const CheckpointIndex& index,
+                                                  const std::vector<std::string>& patterns);
 
 // A summary of the checkpoint and the entries `shown` of it; the first values of tensors too if asked for.
 absl::Status PrintIndex(CommandContext& context, const IndexHeading& heading, CheckpointReader& reader,

@@ -23,8 +23,8 @@ absl::StatusOr<OpenedFile> OpenLocalFile(absl::string_view text);
 // Like ParseFileSpec, but its errors are the user's.
 absl::StatusOr<FileSpec> ParseFileArgument(absl::string_view text);
 
-// What tells one state of a file (or of the files of a folder) from another without reading it: absolute path, names,
-// sizes, times of change.
+// What tells one state of a file (or of the files of a folder) from another without reading it: absolute
+// path, names, sizes, times of change.
 absl::StatusOr<std::string> FileIdentity(const std::string& path);
 
 }  // namespace cairn::cli

@@ -21,7 +21,8 @@ struct Options {
 };
 
 // "team/run" is that name and what lies below it; "team/" only what lies below.
-absl::StatusOr<std::vector<client::CheckpointInfo>> List(const client::Client& client, const std::string& name) {
+absl::StatusOr<std::vector<client::CheckpointInfo>> List(const client::Client& client,
+                                                         const std::string& name) {
   client::ListCheckpointsSpec spec;
   spec.name_prefix = name;
   CAIRN_ASSIGN_OR_RETURN(std::vector<client::CheckpointInfo> found, client.ListCheckpoints(spec));
@@ -39,7 +40,8 @@ absl::Status Run(CommandContext& context, const Options& options) {
     return absl::NotFoundError(absl::StrCat("no checkpoint of name \"", options.name, "\" or below it"));
   }
   if (context.console.json()) {
-    for (const client::CheckpointInfo& checkpoint : found) context.console.PrintJson(CheckpointToJson(checkpoint));
+    for (const client::CheckpointInfo& checkpoint : found)
+      context.console.PrintJson(CheckpointToJson(checkpoint));
     return absl::OkStatus();
   }
   if (found.empty()) {
@@ -54,8 +56,9 @@ absl::Status Run(CommandContext& context, const Options& options) {
                {"BY"}});
   const absl::Time now = Clock::Real().Now();
   for (const client::CheckpointInfo& checkpoint : found) {
-    table.AddRow({checkpoint.ShownRef(), FormatBytes(checkpoint.logical_bytes), FormatBytes(checkpoint.new_bytes),
-                  FormatAge(now - checkpoint.commit_time), absl::StrJoin(checkpoint.tags, ","), checkpoint.created_by});
+    table.AddRow({checkpoint.ShownRef(), FormatBytes(checkpoint.logical_bytes),
+                  FormatBytes(checkpoint.new_bytes), FormatAge(now - checkpoint.commit_time),
+                  absl::StrJoin(checkpoint.tags, ","), checkpoint.created_by});
   }
   table.Print(context.console.out());
   return absl::OkStatus();

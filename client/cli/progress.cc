@@ -54,8 +54,8 @@ std::string Bar(double fraction, int columns, bool utf8) {
 
 namespace progress_internal {
 
-std::string RenderBar(const std::string& label, const ProgressCounts& counts, double bytes_per_second, int width,
-                      bool utf8) {
+std::string RenderBar(const std::string& label, const ProgressCounts& counts, double bytes_per_second,
+                      int width, bool utf8) {
   const double fraction = Fraction(counts);
   const int percent = static_cast<int>(fraction * 100);
   // From the dispensable to the indispensable: what does not fit goes first.
@@ -113,11 +113,13 @@ void ProgressMeter::Update(const ProgressCounts& counts) {
   Sample(now, counts);
   const absl::Duration span = now - samples_.front().first;
   const uint64_t moved = samples_.back().second - std::min(samples_.front().second, samples_.back().second);
-  const double rate = span > absl::ZeroDuration() ? static_cast<double>(moved) / absl::ToDoubleSeconds(span) : 0;
+  const double rate =
+      span > absl::ZeroDuration() ? static_cast<double>(moved) / absl::ToDoubleSeconds(span) : 0;
   if (options_.mode == Mode::kBar) {
     // Drawn, then the rest of the line erased; one column is left free, or some terminals wrap.
     const int width = std::max(options_.terminal_width() - 1, 10);
-    err_ << '\r' << progress_internal::RenderBar(label_, counts, rate, width, options_.utf8) << "\x1b[K" << std::flush;
+    err_ << '\r' << progress_internal::RenderBar(label_, counts, rate, width, options_.utf8) << "\x1b[K"
+         << std::flush;
     drawn_ = true;
     next_draw_ = now + kRedraw;
   } else {

@@ -60,7 +60,8 @@ class ProgressMeter {
 
 namespace progress_internal {
 // One line of at most `width` columns, without a line end. `bytes_per_second` <= 0: unknown.
-std::string RenderBar(const std::string& label, const ProgressCounts& counts, double bytes_per_second, int width, bool utf8);
+std::string RenderBar(const std::string& label, const ProgressCounts& counts, double bytes_per_second,
+                      int width, bool utf8);
 std::string RenderLine(const std::string& label, const ProgressCounts& counts, double bytes_per_second);
 }  // namespace progress_internal
 

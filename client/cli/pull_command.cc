@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 #include <optional>
 
@@ -23,27 +24,24 @@ struct Options {
   TargetOptions to;
 };
 
-// The server casts, so the reader's index has the target's dtypes already and the plan casts nothing: whether
-// anything was cast shows in the bytes alone.
-void NoteServerCast(CommandContext& context, const Options& options, const TargetFile& target,
-                    std::optional<Dtype> dtype) {
-  if (!options.from.dtype.empty() || !dtype.has_value()) return;
-  context.console.Note(absl::StrCat("float tensors become ", DtypeName(*dtype), ", the default of ", target.format->name(),
-                                    " files; --dtype keep leaves floats as they are"));
-}
-
 absl::Status Run(CommandContext& context, const Options& options) {
   if (const absl::Status ref = Ref::Parse(options.ref).status(); !ref.ok()) return UsageError(ref.message());
   CAIRN_ASSIGN_OR_RETURN(const TargetFile target, ResolveTarget(options.destination, options.to));
-  CAIRN_ASSIGN_OR_RETURN(const std::optional<Dtype> dtype, DtypeForTarget(options.from.dtype, *target.format));
+  CAIRN_ASSIGN_OR_RETURN(const std::optional<Dtype> dtype,
+                         DtypeForTarget(options.from.dtype, *target.format));
   // First of all, since it says at once if something is in the way.
   CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointWriter> writer, CreateTarget(target));
 
   CAIRN_ASSIGN_OR_RETURN(client::Client client, ConnectForTransfer(context));
-  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<RemoteReader> source, RemoteReader::Open(client, options.ref, dtype));
-  CAIRN_ASSIGN_OR_RETURN(const PlanOptions plan_options, MakePlanOptions(options.from, std::nullopt, source->index()));
+  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<RemoteReader> source,
+                         RemoteReader::Open(client, options.ref, dtype));
+  CAIRN_ASSIGN_OR_RETURN(const PlanOptions plan_options,
+                         MakePlanOptions(options.from, std::nullopt, source->index()));
   CAIRN_ASSIGN_OR_RETURN(const ConvertPlan plan, MakeConvertPlan(source->index(), plan_options));
-  NoteServerCast(context, options, target, dtype);
+  // The server casts, so the plan itself casts nothing.
+  NoteDefaultCast(context, options.from,
+                  std::count_if(plan.steps.begin(), plan.steps.end(),
+                                [&](const auto& step) { return source->IsCast(step.source_entry); }));
 
   const std::string label = absl::StrCat("pull ", source->checkpoint().ShownRef());
   CAIRN_ASSIGN_OR_RETURN(const TransferResult result, RunTransfer(context, label, *source, plan, *writer));
@@ -72,8 +70,9 @@ void AddPullCommand(CommandSet& commands) {
       [options](CommandContext& context) { return Run(context, *options); });
   command->add_option("REF", options->ref, "NAME@STEP, NAME@TAG or NAME (the latest step)")->required();
   command->add_option("DST", options->destination, "What to write, PATH or PREFIX::PATH")->required();
-  AddSourceOptions(*command, options->from,
-                   "Float tensors arrive as this, cast by the server [bf16 if the target is easylm, else keep]");
+  AddSourceOptions(
+      *command, options->from,
+      "Float tensors arrive as this, cast by the server [bf16 if the target is easylm, else keep]");
   AddTargetOptions(*command, options->to);
 }
 

@@ -120,9 +120,11 @@ absl::StatusOr<client::SaveSpec> MakeSpec(const Options& options, const PlanOpti
   return spec;
 }
 
-// Finds the session of this push: an open one to go on with, or a committed one whose checkpoint is still there. A
-// derived key whose session was given up, or whose checkpoint is gone, is spent: the next of its line is tried.
-absl::StatusOr<client::SaveSession> FindSession(const client::Client& client, client::SaveSpec& spec, bool derived) {
+// Finds the session of this push: an open one to go on with, or a committed one whose checkpoint is still
+// there. A derived key whose session was given up, or whose checkpoint is gone, is spent: the next of its
+// line is tried.
+absl::StatusOr<client::SaveSession> FindSession(const client::Client& client, client::SaveSpec& spec,
+                                                bool derived) {
   const std::string key = spec.session_key;
   for (int attempt = 1;; ++attempt) {
     CAIRN_ASSIGN_OR_RETURN(const client::OpenedSave save, client.connection().BeginSave(spec));
@@ -134,8 +136,9 @@ absl::StatusOr<client::SaveSession> FindSession(const client::Client& client, cl
       if (!absl::IsNotFound(found)) return found;
     }
     if (!derived || attempt == kMostKeys) {
-      return absl::FailedPreconditionError(absl::StrCat("the save session with key \"", spec.session_key,
-                                                        "\" has ended without leaving a checkpoint; choose another --session-key"));
+      return absl::FailedPreconditionError(
+          absl::StrCat("the save session with key \"", spec.session_key,
+                       "\" has ended without leaving a checkpoint; choose another --session-key"));
     }
     spec.session_key = absl::StrCat(key, "-", attempt);
   }
@@ -144,8 +147,12 @@ absl::StatusOr<client::SaveSession> FindSession(const client::Client& client, cl
 // Shows what the daemon has made durable while the sending thread waits for it.
 class PushProgress {
  public:
-  PushProgress(CommandContext& context, const std::string& label, const client::SaveWriter& save, uint64_t total)
-      : meter_(context.console.StartProgress(label)), save_(save), total_(total), thread_([this] { Run(); }) {}
+  PushProgress(CommandContext& context, const std::string& label, const client::SaveWriter& save,
+               uint64_t total)
+      : meter_(context.console.StartProgress(label)),
+        save_(save),
+        total_(total),
+        thread_([this] { Run(); }) {}
   ~PushProgress() {
     stop_.Notify();
     thread_.join();
@@ -178,12 +185,13 @@ struct Pushed {
   client::PutProgress progress;
 };
 
-absl::StatusOr<Pushed> Send(CommandContext& context, const client::Client& client, const client::SaveSpec& spec,
-                            CheckpointReader& source) {
+absl::StatusOr<Pushed> Send(CommandContext& context, const client::Client& client,
+                            const client::SaveSpec& spec, CheckpointReader& source) {
   CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<client::SaveWriter> save, client.Save(spec));
   Pushed pushed;
   {
-    const PushProgress display(context, absl::StrCat("push ", spec.name, "@", spec.step), *save, source.index().TotalBytes());
+    const PushProgress display(context, absl::StrCat("push ", spec.name, "@", spec.step), *save,
+                               source.index().TotalBytes());
     CAIRN_RETURN_IF_ERROR(PutCheckpoint(*save, source));
     CAIRN_RETURN_IF_ERROR(save->Flush());
   }
@@ -206,8 +214,8 @@ absl::Status Report(CommandContext& context, const Pushed& pushed, bool was_ther
   if (was_there) {
     context.console.Note("this push was done before; nothing was sent");
   } else if (pushed.progress.skipped_bytes > 0) {
-    context.console.Note(absl::StrCat("went on with an earlier push: ", FormatBytes(pushed.progress.skipped_bytes),
-                                      " were there already"));
+    context.console.Note(absl::StrCat(
+        "went on with an earlier push: ", FormatBytes(pushed.progress.skipped_bytes), " were there already"));
   }
   context.console.PrintLine(CheckpointLine(pushed.checkpoint));
   return absl::OkStatus();
@@ -219,12 +227,14 @@ absl::Status Run(CommandContext& context, const Options& options) {
   CAIRN_RETURN_IF_ERROR(CheckOptions(options));
   CAIRN_ASSIGN_OR_RETURN(const OpenedFile file, OpenLocalFile(options.source));
   CAIRN_RETURN_IF_ERROR(CheckOptimizerOptions(options.from, file.spec));
-  CAIRN_ASSIGN_OR_RETURN(const PlanOptions plan_options, MakePlanOptions(options.from, dtype, file.reader->index()));
+  CAIRN_ASSIGN_OR_RETURN(const PlanOptions plan_options,
+                         MakePlanOptions(options.from, dtype, file.reader->index()));
   CAIRN_ASSIGN_OR_RETURN(const ConvertPlan plan, MakeConvertPlan(file.reader->index(), plan_options));
   CAIRN_ASSIGN_OR_RETURN(client::SaveSpec spec, MakeSpec(options, plan_options, plan.target));
 
   CAIRN_ASSIGN_OR_RETURN(const client::Client client, ConnectForTransfer(context));
-  CAIRN_ASSIGN_OR_RETURN(const client::SaveSession session, FindSession(client, spec, options.session_key.empty()));
+  CAIRN_ASSIGN_OR_RETURN(const client::SaveSession session,
+                         FindSession(client, spec, options.session_key.empty()));
   Pushed pushed;
   const bool was_there = session.state == client::SessionState::kCommitted;
   if (was_there) {
@@ -255,14 +265,15 @@ absl::Status Run(CommandContext& context, const Options& options) {
 
 void AddPushCommand(CommandSet& commands) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = commands.Add(
-      "push", "Save a file as a checkpoint.",
-      {"cairn push model.safetensors team/run@1000",
-       "cairn push params::streaming_params_1000 team/run@1000 --tag best --metadata loss=1.93",
-       "cairn push trainstate::streaming_train_state_1000 team/run@1000 --no-optimizer",
-       "cairn push model/ team/run@1000 --dtype bf16 --select '!**/rotary*'"},
-      [options](CommandContext& context) { return Run(context, *options); });
-  command->add_option("SRC", options->source, "File or folder, PATH or PREFIX::PATH; the format is detected")->required();
+  CLI::App* command =
+      commands.Add("push", "Save a file as a checkpoint.",
+                   {"cairn push model.safetensors team/run@1000",
+                    "cairn push params::streaming_params_1000 team/run@1000 --tag best --metadata loss=1.93",
+                    "cairn push trainstate::streaming_train_state_1000 team/run@1000 --no-optimizer",
+                    "cairn push model/ team/run@1000 --dtype bf16 --select '!**/rotary*'"},
+                   [options](CommandContext& context) { return Run(context, *options); });
+  command->add_option("SRC", options->source, "File or folder, PATH or PREFIX::PATH; the format is detected")
+      ->required();
   command->add_option("REF", options->ref, "NAME@STEP to save under")->required();
   AddSourceOptions(*command, options->from, "Cast float tensors before they are sent [keep]");
   command->add_flag("--overwrite", options->overwrite, "Replace the checkpoint that is there, atomically");
@@ -272,7 +283,8 @@ void AddPushCommand(CommandSet& commands) {
   command->add_option("--tag", options->tags, "Tag to point at the checkpoint; may be repeated")
       ->type_name("TAG")
       ->allow_extra_args(false);
-  command->add_option("--parent", options->parent, "The checkpoint that this one came from")->type_name("REF");
+  command->add_option("--parent", options->parent, "The checkpoint that this one came from")
+      ->type_name("REF");
   command
       ->add_option("--session-key", options->session_key,
                    "Key under which a repeated push resumes [made from ref, file and options]")

@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
-#include "common/cast/cast.h"
 
 namespace cairn::cli {
 namespace {
@@ -17,18 +16,23 @@ constexpr size_t kPathOverhead = 16;
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<RemoteReader>> RemoteReader::Open(client::Client client, const std::string& ref,
+absl::StatusOr<std::unique_ptr<RemoteReader>> RemoteReader::Open(client::Client client,
+                                                                 const std::string& ref,
                                                                  std::optional<Dtype> float_dtype) {
   CAIRN_ASSIGN_OR_RETURN(client::CheckpointInfo checkpoint, client.GetCheckpoint(ref));
   client::ListEntriesSpec spec;
   spec.ref = checkpoint.UidRef();
   CAIRN_ASSIGN_OR_RETURN(std::vector<client::EntryInfo> entries, client.ListEntries(spec));
-  auto reader = std::unique_ptr<RemoteReader>(new RemoteReader(std::move(client), std::move(checkpoint), float_dtype));
+  auto reader =
+      std::unique_ptr<RemoteReader>(new RemoteReader(std::move(client), std::move(checkpoint), float_dtype));
   reader->index_.metadata = reader->checkpoint_.metadata;
   reader->index_.entries.reserve(entries.size());
   for (client::EntryInfo& info : entries) {
     Entry entry = std::move(info.entry);
-    if (entry.kind == EntryKind::kTensor && float_dtype.has_value() && CanCast(entry.dtype, *float_dtype)) {
+    const bool cast = entry.kind == EntryKind::kTensor && float_dtype.has_value() && IsFloat(entry.dtype) &&
+                      entry.dtype != *float_dtype;
+    reader->cast_.push_back(cast);
+    if (cast) {
       entry.dtype = *float_dtype;
       CAIRN_ASSIGN_OR_RETURN(entry.byte_size, ByteSize(entry.dtype, entry.shape));
     }
@@ -49,8 +53,8 @@ absl::Status RemoteReader::WillRead(absl::Span<const EntryRange> ranges) {
 absl::Status RemoteReader::ReadAt(size_t entry, uint64_t offset, absl::Span<char> dst) {
   const Entry& wanted = index_.entries[entry];
   if (offset > wanted.byte_size || dst.size() > wanted.byte_size - offset) {
-    return absl::OutOfRangeError(absl::StrCat("entry \"", wanted.path.ToString(), "\": bytes [", offset, ", ", offset, "+",
-                                              dst.size(), ") of ", wanted.byte_size));
+    return absl::OutOfRangeError(absl::StrCat("entry \"", wanted.path.ToString(), "\": bytes [", offset, ", ",
+                                              offset, "+", dst.size(), ") of ", wanted.byte_size));
   }
   if (dst.empty()) return absl::OkStatus();
   CAIRN_RETURN_IF_ERROR(Seek(entry, offset));
@@ -108,10 +112,10 @@ absl::Status RemoteReader::NextEntry() {
   if (!sent.has_value() || sent->entry.path != wanted.path || sent->entry.dtype != wanted.dtype ||
       sent->bytes != wanted.byte_size) {
     return absl::InternalError(absl::StrCat(
-        checkpoint_.ShownRef(), ": asked for \"", wanted.path.ToString(), "\" (", DtypeName(wanted.dtype), ", ",
-        wanted.byte_size, " bytes), the server sent ",
-        sent.has_value() ? absl::StrCat("\"", sent->entry.path.ToString(), "\" (", DtypeName(sent->entry.dtype), ", ",
-                                        sent->bytes, " bytes)")
+        checkpoint_.ShownRef(), ": asked for \"", wanted.path.ToString(), "\" (", DtypeName(wanted.dtype),
+        ", ", wanted.byte_size, " bytes), the server sent ",
+        sent.has_value() ? absl::StrCat("\"", sent->entry.path.ToString(), "\" (",
+                                        DtypeName(sent->entry.dtype), ", ", sent->bytes, " bytes)")
                          : std::string("nothing more")));
   }
   current_ = expected;
@@ -125,9 +129,9 @@ absl::Status RemoteReader::Take(uint64_t length, char* dst) {
       CAIRN_ASSIGN_OR_RETURN(chunk_, stream_->ReadChunk());
       piece_ = piece_offset_ = 0;
       if (chunk_.empty()) {
-        return absl::DataLossError(absl::StrCat(checkpoint_.ShownRef(), ": entry \"",
-                                                index_.entries[*current_].path.ToString(), "\" ended at ", position_, " of ",
-                                                index_.entries[*current_].byte_size, " bytes"));
+        return absl::DataLossError(
+            absl::StrCat(checkpoint_.ShownRef(), ": entry \"", index_.entries[*current_].path.ToString(),
+                         "\" ended at ", position_, " of ", index_.entries[*current_].byte_size, " bytes"));
       }
     }
     const Buffer& piece = chunk_.pieces[piece_];

@@ -15,11 +15,11 @@
 
 namespace cairn::cli {
 
-// A stored checkpoint as the source of a conversion: the index from ListEntries, bytes from GetTensor, cast by the
-// server on the way out. Pinned to the checkpoint's uid, so a ref that moves meanwhile does no harm.
+// A stored checkpoint as the source of a conversion: the index from ListEntries, bytes from GetTensor, cast
+// by the server on the way out. Pinned to the checkpoint's uid, so a ref that moves meanwhile does no harm.
 //
-// Entries that WillRead announced and that are read in that order come through one stream (a few, if their paths are
-// too many for one request). Reads anywhere else open a stream of their own.
+// Entries that WillRead announced and that are read in that order come through one stream (a few, if their
+// paths are too many for one request). Reads anywhere else open a stream of their own.
 class RemoteReader final : public CheckpointReader {
  public:
   // `float_dtype`: every float tensor arrives as that.
@@ -27,6 +27,8 @@ class RemoteReader final : public CheckpointReader {
                                                             std::optional<Dtype> float_dtype);
 
   const client::CheckpointInfo& checkpoint() const { return checkpoint_; }
+  // Was saved with another dtype than it arrives with.
+  bool IsCast(size_t entry) const { return cast_[entry]; }
 
   const CheckpointIndex& index() const override { return index_; }
   absl::Status ReadAt(size_t entry, uint64_t offset, absl::Span<char> dst) override;
@@ -48,6 +50,7 @@ class RemoteReader final : public CheckpointReader {
   const client::CheckpointInfo checkpoint_;
   const std::optional<Dtype> float_dtype_;
   CheckpointIndex index_;
+  std::vector<bool> cast_;  // By entry.
 
   std::deque<size_t> announced_;  // Not yet asked for.
   std::deque<size_t> streaming_;  // Asked for, not yet begun.

@@ -20,7 +20,8 @@ struct Options {
 
 absl::Status Run(CommandContext& context, const Options& options) {
   for (const std::string& ref : options.refs) {
-    if (const absl::Status status = Ref::Parse(ref).status(); !status.ok()) return UsageError(status.message());
+    if (const absl::Status status = Ref::Parse(ref).status(); !status.ok())
+      return UsageError(status.message());
   }
   if (!options.yes && !context.console.can_ask()) {
     return UsageError("no terminal to ask on: --yes says that the checkpoints shall be deleted");

@@ -9,7 +9,9 @@ namespace cairn::cli {
 std::string SessionKey(const PushIdentity& identity) {
   Digester digester;
   // Each part with its length, so that no two identities run into the same text.
-  const auto add = [&](absl::string_view part) { digester.Update(absl::StrCat(part.size(), ":", part, ";")); };
+  const auto add = [&](absl::string_view part) {
+    digester.Update(absl::StrCat(part.size(), ":", part, ";"));
+  };
   add(identity.ref);
   add(identity.source);
   add(identity.file_identity);

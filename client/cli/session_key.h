@@ -16,14 +16,14 @@ struct PushIdentity {
   std::string file_identity;  // FileIdentity().
   std::optional<Dtype> float_dtype;
   std::vector<std::string> select;
-  std::string root;           // Shown path of the sub-tree that is pushed.
+  std::string root;  // Shown path of the sub-tree that is pushed.
   std::map<std::string, std::string> metadata;
   std::string parent;
   bool overwrite = false;
 };
 
-// The key of the save session: the same for a repeated command, which then goes on where the last one stopped, and
-// another as soon as the file or an option differs.
+// The key of the save session: the same for a repeated command, which then goes on where the last one
+// stopped, and another as soon as the file or an option differs.
 std::string SessionKey(const PushIdentity& identity);
 
 }  // namespace cairn::cli

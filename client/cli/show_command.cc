@@ -29,7 +29,8 @@ absl::Status ShowFile(CommandContext& context, const Options& options) {
   IndexHeading heading;
   heading.rows = {{"file", file.spec.path}, {"format", format}};
   heading.fields = {{"path", file.spec.path}, {"format", format}};
-  CAIRN_ASSIGN_OR_RETURN(const std::vector<size_t> shown, SelectEntries(file.reader->index(), options.patterns));
+  CAIRN_ASSIGN_OR_RETURN(const std::vector<size_t> shown,
+                         SelectEntries(file.reader->index(), options.patterns));
   return PrintIndex(context, heading, *file.reader, shown, options.values);
 }
 
@@ -38,7 +39,8 @@ absl::Status ShowRef(CommandContext& context, const Options& options) {
     return UsageError(absl::StrCat("\"", options.what, "\" is no file, and no ref: ", ref.message()));
   }
   CAIRN_ASSIGN_OR_RETURN(const client::Client client, Connect(context));
-  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<RemoteReader> reader, RemoteReader::Open(client, options.what, std::nullopt));
+  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<RemoteReader> reader,
+                         RemoteReader::Open(client, options.what, std::nullopt));
   const client::CheckpointInfo& checkpoint = reader->checkpoint();
   IndexHeading heading;
   heading.rows = {{"ref", checkpoint.ShownRef()},
@@ -56,15 +58,18 @@ absl::Status ShowRef(CommandContext& context, const Options& options) {
 
 void AddShowCommand(CommandSet& commands) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = commands.Add(
-      "show", "Show what a checkpoint or a file holds.",
-      {"cairn show team/run@best", "cairn show team/run@1000 'params/**/kernel'",
-       "cairn show model.safetensors '**' --values", "cairn show trainstate::streaming_train_state_1000 --json"},
-      [options](CommandContext& context) {
-        return IsFileArgument(options->what) ? ShowFile(context, *options) : ShowRef(context, *options);
-      });
-  command->add_option("REF|FILE", options->what, "A ref; or a file: PREFIX::PATH, or a path that exists")->required();
-  command->add_option("PATTERN", options->patterns, "Only entries that match: paths, prefixes, globs, !PATTERN");
+  CLI::App* command = commands.Add("show", "Show what a checkpoint or a file holds.",
+                                   {"cairn show team/run@best", "cairn show team/run@1000 'params/**/kernel'",
+                                    "cairn show model.safetensors '**' --values",
+                                    "cairn show trainstate::streaming_train_state_1000 --json"},
+                                   [options](CommandContext& context) {
+                                     return IsFileArgument(options->what) ? ShowFile(context, *options)
+                                                                          : ShowRef(context, *options);
+                                   });
+  command->add_option("REF|FILE", options->what, "A ref; or a file: PREFIX::PATH, or a path that exists")
+      ->required();
+  command->add_option("PATTERN", options->patterns,
+                      "Only entries that match: paths, prefixes, globs, !PATTERN");
   command->add_flag("--values", options->values, "The first values of each tensor too");
 }
 

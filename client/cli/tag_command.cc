@@ -20,7 +20,8 @@ struct Options {
 
 absl::Status Remove(CommandContext& context, const Options& options, const Ref& ref) {
   if (ref.step.has_value() || !ref.tag.empty() || !ref.uid.empty()) {
-    return UsageError(absl::StrCat("\"", options.ref, "\": expected the name alone; a tag belongs to a name"));
+    return UsageError(
+        absl::StrCat("\"", options.ref, "\": expected the name alone; a tag belongs to a name"));
   }
   CAIRN_ASSIGN_OR_RETURN(const client::Client client, Connect(context));
   client::DeleteTagSpec spec;
@@ -57,10 +58,10 @@ absl::Status Run(CommandContext& context, const Options& options) {
 
 void AddTagCommand(CommandSet& commands) {
   auto options = std::make_shared<Options>();
-  CLI::App* command =
-      commands.Add("tag", "Point a tag at a checkpoint, or remove one.",
-                   {"cairn tag team/run@1000 best", "cairn tag team/run@best prod", "cairn tag --delete team/run best"},
-                   [options](CommandContext& context) { return Run(context, *options); });
+  CLI::App* command = commands.Add(
+      "tag", "Point a tag at a checkpoint, or remove one.",
+      {"cairn tag team/run@1000 best", "cairn tag team/run@best prod", "cairn tag --delete team/run best"},
+      [options](CommandContext& context) { return Run(context, *options); });
   command->add_option("REF", options->ref, "The checkpoint; with --delete the name")->required();
   command->add_option("TAG", options->tag, "The tag")->required();
   command->add_flag("--delete", options->remove, "Remove the tag from the name");

@@ -35,10 +35,11 @@ int Columns(std::optional<char32_t> code) {
   if (!code.has_value()) return 1;
   const char32_t c = *code;
   if ((c >= 0x300 && c < 0x370) || (c >= 0x200b && c <= 0x200f) || (c >= 0xfe00 && c <= 0xfe0f)) return 0;
-  const bool wide = (c >= 0x1100 && c < 0x1160) || (c >= 0x2e80 && c < 0xa4d0) || (c >= 0xac00 && c < 0xd7a4) ||
-                    (c >= 0xf900 && c < 0xfb00) || (c >= 0xfe30 && c < 0xfe70) || (c >= 0xff00 && c < 0xff61) ||
-                    (c >= 0xffe0 && c < 0xffe7) || (c >= 0x1f300 && c < 0x1f650) || (c >= 0x1f900 && c < 0x1fa00) ||
-                    (c >= 0x20000 && c < 0x3fffe);
+  const bool wide = (c >= 0x1100 && c < 0x1160) || (c >= 0x2e80 && c < 0xa4d0) ||
+                    (c >= 0xac00 && c < 0xd7a4) || (c >= 0xf900 && c < 0xfb00) ||
+                    (c >= 0xfe30 && c < 0xfe70) || (c >= 0xff00 && c < 0xff61) ||
+                    (c >= 0xffe0 && c < 0xffe7) || (c >= 0x1f300 && c < 0x1f650) ||
+                    (c >= 0x1f900 && c < 0x1fa00) || (c >= 0x20000 && c < 0x3fffe);
   return wide ? 2 : 1;
 }
 
@@ -120,17 +121,21 @@ std::string FormatAge(absl::Duration age) {
 
 std::string FormatUtc(absl::Time time) {
   if (time == absl::InfinitePast()) return "";
-  return absl::FormatTime("%Y-%m-%d%ET%H:%M:%SZ", absl::FromUnixSeconds(absl::ToUnixSeconds(time)), absl::UTCTimeZone());
+  return absl::FormatTime("%Y-%m-%d%ET%H:%M:%SZ", absl::FromUnixSeconds(absl::ToUnixSeconds(time)),
+                          absl::UTCTimeZone());
 }
 
 absl::StatusOr<uint64_t> ParseByteSize(absl::string_view text) {
   const auto error = [&](absl::string_view why) {
     return absl::InvalidArgumentError(
-        absl::StrCat("size \"", SafeText(text), "\": ", why, "; expected a number of bytes such as 1048576, 500MB, 5GB or 2GiB"));
+        absl::StrCat("size \"", SafeText(text), "\": ", why,
+                     "; expected a number of bytes such as 1048576, 500MB, 5GB or 2GiB"));
   };
   absl::string_view rest = absl::StripAsciiWhitespace(text);
   size_t digits = 0;
-  while (digits < rest.size() && (absl::ascii_isdigit(static_cast<unsigned char>(rest[digits])) || rest[digits] == '.')) ++digits;
+  while (digits < rest.size() &&
+         (absl::ascii_isdigit(static_cast<unsigned char>(rest[digits])) || rest[digits] == '.'))
+    ++digits;
   const absl::string_view number = rest.substr(0, digits);
   const std::string unit = absl::AsciiStrToLower(absl::StripAsciiWhitespace(rest.substr(digits)));
   double value = 0;

@@ -9,11 +9,12 @@
 
 namespace cairn::cli {
 
-// Text from a file or a server, made safe to print: control characters (escape sequences among them) and bytes that
-// are no UTF-8 become \xHH.
+// Text from a file or a server, made safe to print: control characters (escape sequences among them) and
+// bytes that are no UTF-8 become \xHH.
 std::string SafeText(absl::string_view text);
 
-// Columns that safe text takes on a terminal: two for East Asian wide characters and emoji, none for combining ones.
+// Columns that safe text takes on a terminal: two for East Asian wide characters and emoji, none for
+// combining ones.
 int DisplayWidth(absl::string_view text);
 // Shortened to `width` columns with "..." at its front, where long paths differ least. Unchanged if it fits.
 std::string FitLeft(absl::string_view text, int width);
@@ -31,8 +32,8 @@ std::string FormatAge(absl::Duration age);
 // RFC 3339 in UTC; empty for the infinite past, which stands for "unknown".
 std::string FormatUtc(absl::Time time);
 
-// "1024", "500KB", "5GB" (powers of 1000), "512MiB" (powers of 1024), "1.5GiB"; a lone K, M, G, T is KB, MB, ...
-// INVALID_ARGUMENT otherwise, zero included.
+// "1024", "500KB", "5GB" (powers of 1000), "512MiB" (powers of 1024), "1.5GiB"; a lone K, M, G, T is KB, MB,
+// ... INVALID_ARGUMENT otherwise, zero included.
 absl::StatusOr<uint64_t> ParseByteSize(absl::string_view text);
 
 }  // namespace cairn::cli

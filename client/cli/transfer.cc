@@ -33,14 +33,16 @@ absl::StatusOr<KeyPath> ParamsOfTrainState(const CheckpointIndex& index) {
   const KeyPath flax = KeyPath::Of({"params"});
   if (AnyBelow(index, flax, true) && AnyBelow(index, flax, false)) return flax;
   return absl::InvalidArgumentError(
-      "--no-optimizer: this is no train state: expected entries below \"params/params\", or below \"params\" beside others");
+      "--no-optimizer: this is no train state: expected entries below \"params/params\", or below \"params\" "
+      "beside others");
 }
 
 std::string FileName(const std::string& path) { return std::filesystem::path(path).filename().string(); }
 
 const Format* FormatByFileName(const std::string& path) {
   const std::string name = FileName(path);
-  const bool easylm = absl::StartsWith(name, "streaming_params") || absl::StartsWith(name, "streaming_train_state");
+  const bool easylm =
+      absl::StartsWith(name, "streaming_params") || absl::StartsWith(name, "streaming_train_state");
   return FormatByName(easylm ? kEasyLm : "safetensors").value();
 }
 
@@ -62,8 +64,9 @@ void AddSourceOptions(CLI::App& command, SourceOptions& options, const std::stri
 
 void AddTargetOptions(CLI::App& command, TargetOptions& options) {
   command
-      .add_option("--to", options.format,
-                  "Format of the target: easylm or safetensors [by prefix or name of the target, else safetensors]")
+      .add_option(
+          "--to", options.format,
+          "Format of the target: easylm or safetensors [by prefix or name of the target, else safetensors]")
       ->type_name("FORMAT");
   command
       .add_option("--max-shard-size", options.max_shard_size,
@@ -101,7 +104,8 @@ absl::StatusOr<TargetFile> ResolveTarget(const std::string& destination, const T
     const absl::StatusOr<uint64_t> size = ParseByteSize(options.max_shard_size);
     if (!size.ok()) return UsageError(absl::StrCat("--max-shard-size: ", size.status().message()));
     if (!target.format->traits().shards) {
-      return UsageError(absl::StrCat("--max-shard-size: format ", target.format->name(), " is always one file"));
+      return UsageError(
+          absl::StrCat("--max-shard-size: format ", target.format->name(), " is always one file"));
     }
     target.options.max_shard_bytes = *size;
   }
@@ -122,8 +126,9 @@ absl::StatusOr<std::optional<Dtype>> ParseDtypeOption(const std::string& text) {
   if (text.empty() || text == "keep") return std::nullopt;
   const std::optional<Dtype> dtype = ParseDtype(text);
   if (!dtype.has_value() || !IsFloat(*dtype)) {
-    return UsageError(absl::StrCat("--dtype: expected keep or a float type (float32, bf16, fp16, float8_e4m3fn, ...), found \"",
-                                   text, "\""));
+    return UsageError(absl::StrCat(
+        "--dtype: expected keep or a float type (float32, bf16, fp16, float8_e4m3fn, ...), found \"", text,
+        "\""));
   }
   return dtype;
 }
@@ -133,11 +138,8 @@ absl::StatusOr<std::optional<Dtype>> DtypeForTarget(const std::string& text, con
   return ParseDtypeOption(text);
 }
 
-void NoteDefaultCast(CommandContext& context, const SourceOptions& options, const ConvertPlan& plan) {
-  if (!options.dtype.empty()) return;
-  const auto casts = std::count_if(plan.steps.begin(), plan.steps.end(),
-                                   [](const ConvertPlan::Step& step) { return step.from != step.to; });
-  if (casts == 0) return;
+void NoteDefaultCast(CommandContext& context, const SourceOptions& options, int64_t casts) {
+  if (!options.dtype.empty() || casts == 0) return;
   context.console.Note(absl::StrCat(casts, casts == 1 ? " float tensor becomes " : " float tensors become ",
                                     DtypeName(kEasyLmDefault),
                                     ", the default of EasyLM files; --dtype keep leaves floats as they are"));
@@ -145,7 +147,8 @@ void NoteDefaultCast(CommandContext& context, const SourceOptions& options, cons
 
 absl::Status CheckOptimizerOptions(const SourceOptions& options, const FileSpec& source) {
   if (options.keep_optimizer && source.variant == "trainstate_params") {
-    return UsageError("--keep-optimizer: the prefix trainstate_params:: leaves the optimizer out; use trainstate::");
+    return UsageError(
+        "--keep-optimizer: the prefix trainstate_params:: leaves the optimizer out; use trainstate::");
   }
   return absl::OkStatus();
 }
@@ -163,8 +166,9 @@ absl::StatusOr<PlanOptions> MakePlanOptions(const SourceOptions& options, std::o
   return plan;
 }
 
-absl::StatusOr<TransferResult> RunTransfer(CommandContext& context, const std::string& label, CheckpointReader& reader,
-                                           const ConvertPlan& plan, CheckpointWriter& writer) {
+absl::StatusOr<TransferResult> RunTransfer(CommandContext& context, const std::string& label,
+                                           CheckpointReader& reader, const ConvertPlan& plan,
+                                           CheckpointWriter& writer) {
   const std::unique_ptr<ProgressMeter> meter = context.console.StartProgress(label);
   TransferResult result;
   ConvertOptions options;
@@ -181,9 +185,11 @@ absl::StatusOr<TransferResult> RunTransfer(CommandContext& context, const std::s
 }
 
 std::string Describe(const TransferResult& result) {
-  std::string text = absl::StrCat(FormatCount(result.entries), result.entries == 1 ? " entry, " : " entries, ",
-                                  FormatBytes(result.bytes), " in ", FormatElapsed(result.elapsed));
-  if (result.bytes_skipped > 0) absl::StrAppend(&text, " (", FormatBytes(result.bytes_skipped), " were there already)");
+  std::string text =
+      absl::StrCat(FormatCount(result.entries), result.entries == 1 ? " entry, " : " entries, ",
+                   FormatBytes(result.bytes), " in ", FormatElapsed(result.elapsed));
+  if (result.bytes_skipped > 0)
+    absl::StrAppend(&text, " (", FormatBytes(result.bytes_skipped), " were there already)");
   return text;
 }
 

@@ -47,7 +47,8 @@ struct TargetFile {
   bool overwrite = false;
 };
 // USAGE for what does not fit together. The format comes from --to, the prefix, or the name: *.safetensors is
-// safetensors, EasyLM's own names (streaming_params, streaming_train_state) are easylm, all others safetensors.
+// safetensors, EasyLM's own names (streaming_params, streaming_train_state) are easylm, all others
+// safetensors.
 absl::StatusOr<TargetFile> ResolveTarget(const std::string& destination, const TargetOptions& options);
 // Writes through temporary files; nothing is visible before the writer's Finish.
 absl::StatusOr<std::unique_ptr<CheckpointWriter>> CreateTarget(const TargetFile& target);
@@ -56,8 +57,8 @@ absl::StatusOr<std::unique_ptr<CheckpointWriter>> CreateTarget(const TargetFile&
 absl::StatusOr<std::optional<Dtype>> ParseDtypeOption(const std::string& text);
 // The same with EasyLM's default: its files hold bfloat16 unless --dtype says otherwise.
 absl::StatusOr<std::optional<Dtype>> DtypeForTarget(const std::string& text, const Format& target);
-// Says so on stderr, if the default changes any entry.
-void NoteDefaultCast(CommandContext& context, const SourceOptions& options, const ConvertPlan& plan);
+// Says so on stderr, if the default changes any tensor.
+void NoteDefaultCast(CommandContext& context, const SourceOptions& options, int64_t casts);
 
 // USAGE for --keep-optimizer with a source whose prefix leaves the optimizer out.
 absl::Status CheckOptimizerOptions(const SourceOptions& options, const FileSpec& source);
@@ -73,8 +74,9 @@ struct TransferResult {
   absl::Duration elapsed;
 };
 // Runs the plan with a progress display, until done or interrupted.
-absl::StatusOr<TransferResult> RunTransfer(CommandContext& context, const std::string& label, CheckpointReader& reader,
-                                           const ConvertPlan& plan, CheckpointWriter& writer);
+absl::StatusOr<TransferResult> RunTransfer(CommandContext& context, const std::string& label,
+                                           CheckpointReader& reader, const ConvertPlan& plan,
+                                           CheckpointWriter& writer);
 
 // "291 entries, 12.6 GiB in 0:11".
 std::string Describe(const TransferResult& result);

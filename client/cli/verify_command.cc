@@ -45,7 +45,8 @@ absl::Status VerifyFile(CommandContext& context, const Options& options) {
   CAIRN_ASSIGN_OR_RETURN(const OpenedFile file, OpenLocalFile(options.what));
   const CheckpointIndex& index = file.reader->index();
   CAIRN_RETURN_IF_ERROR(AsDamagedFile(index.Check()));
-  CAIRN_RETURN_IF_ERROR(AsDamagedFile(ReadEverything(context, absl::StrCat("verify ", file.spec.path), *file.reader)));
+  CAIRN_RETURN_IF_ERROR(
+      AsDamagedFile(ReadEverything(context, absl::StrCat("verify ", file.spec.path), *file.reader)));
   if (context.console.json()) {
     context.console.PrintJson({{"ok", true},
                                {"path", file.spec.path},
@@ -54,8 +55,9 @@ absl::Status VerifyFile(CommandContext& context, const Options& options) {
                                {"bytes", index.TotalBytes()},
                                {"problems", nlohmann::json::array()}});
   } else {
-    context.console.PrintLine(absl::StrCat(SafeText(file.spec.path), ": whole (", FormatCount(index.entries.size()),
-                                           index.entries.size() == 1 ? " entry, " : " entries, ", FormatBytes(index.TotalBytes()), ")"));
+    context.console.PrintLine(absl::StrCat(
+        SafeText(file.spec.path), ": whole (", FormatCount(index.entries.size()),
+        index.entries.size() == 1 ? " entry, " : " entries, ", FormatBytes(index.TotalBytes()), ")"));
   }
   return absl::OkStatus();
 }
@@ -69,7 +71,8 @@ std::string ProblemLine(const client::VerifyProblem& problem) {
 
 nlohmann::json ProblemToJson(const client::VerifyProblem& problem) {
   nlohmann::json json = {{"path", problem.path}, {"object", problem.object}, {"message", problem.message}};
-  if (problem.box.has_value()) json["box"] = {{"offset", problem.box->offset}, {"extent", problem.box->extent}};
+  if (problem.box.has_value())
+    json["box"] = {{"offset", problem.box->offset}, {"extent", problem.box->extent}};
   return json;
 }
 
@@ -92,14 +95,16 @@ absl::Status VerifyRef(CommandContext& context, const Options& options) {
                                {"bytes", result.bytes},
                                {"problems", std::move(problems)}});
   } else {
-    for (const client::VerifyProblem& problem : result.problems) context.console.PrintLine(ProblemLine(problem));
+    for (const client::VerifyProblem& problem : result.problems)
+      context.console.PrintLine(ProblemLine(problem));
     if (result.problems.empty()) {
       context.console.PrintLine(absl::StrCat(SafeText(result.checkpoint.ShownRef()), ": whole (",
                                              FormatBytes(result.bytes), " checked)"));
     }
   }
   if (result.problems.empty()) return absl::OkStatus();
-  return absl::DataLossError(absl::StrCat(result.checkpoint.ShownRef(), ": damaged in ", result.problems.size(),
+  return absl::DataLossError(absl::StrCat(result.checkpoint.ShownRef(), ": damaged in ",
+                                          result.problems.size(),
                                           result.problems.size() == 1 ? " place" : " places"));
 }
 
@@ -107,13 +112,15 @@ absl::Status VerifyRef(CommandContext& context, const Options& options) {
 
 void AddVerifyCommand(CommandSet& commands) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = commands.Add(
-      "verify", "Read every byte of a checkpoint or a file and check it.",
-      {"cairn verify team/run@1000", "cairn verify model.safetensors", "cairn verify params::streaming_params --json"},
-      [options](CommandContext& context) {
-        return IsFileArgument(options->what) ? VerifyFile(context, *options) : VerifyRef(context, *options);
-      });
-  command->add_option("REF|FILE", options->what, "A ref; or a file: PREFIX::PATH, or a path that exists")->required();
+  CLI::App* command = commands.Add("verify", "Read every byte of a checkpoint or a file and check it.",
+                                   {"cairn verify team/run@1000", "cairn verify model.safetensors",
+                                    "cairn verify params::streaming_params --json"},
+                                   [options](CommandContext& context) {
+                                     return IsFileArgument(options->what) ? VerifyFile(context, *options)
+                                                                          : VerifyRef(context, *options);
+                                   });
+  command->add_option("REF|FILE", options->what, "A ref; or a file: PREFIX::PATH, or a path that exists")
+      ->required();
 }
 
 }  // namespace cairn::cli

@@ -73,10 +73,9 @@ uint64_t EncodeScale(uint64_t wide) {
   int exponent = static_cast<int>(magnitude >> kWideMantissa) - kWideBias;
   if (exponent == -kWideBias) return 0;  // A float64 subnormal: far below 2^-127.
   const uint64_t mantissa = magnitude & kWideMantissaMask;
-  // Between two powers of two the middle is 1.5; a tie goes to the even code.
+  // Between two powers of two the middle is 1.5. The last bit kept is the implied one, which is odd: a tie goes up.
   const uint64_t half = uint64_t{1} << (kWideMantissa - 1);
-  const bool odd = ((exponent + 127) & 1) != 0;
-  if (mantissa > half || (mantissa == half && odd)) ++exponent;
+  if (mantissa >= half) ++exponent;
   if (exponent > 127) return kNan;
   return exponent < -127 ? 0 : static_cast<uint64_t>(exponent + 127);
 }

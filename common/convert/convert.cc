@@ -13,7 +13,9 @@
 namespace cairn {
 namespace {
 
-bool HasBytes(const Entry& entry) { return entry.kind == EntryKind::kTensor || entry.kind == EntryKind::kAsset; }
+bool HasBytes(const Entry& entry) {
+  return entry.kind == EntryKind::kTensor || entry.kind == EntryKind::kAsset;
+}
 
 // Names the entry, unless whoever failed did so.
 absl::Status AtEntry(const absl::Status& status, const Entry& entry) {
@@ -30,7 +32,8 @@ absl::Status AtEntry(const absl::Status& status, const Entry& entry) {
 
 class Conversion {
  public:
-  Conversion(CheckpointReader& reader, const ConvertPlan& plan, CheckpointWriter& writer, const ConvertOptions& options)
+  Conversion(CheckpointReader& reader, const ConvertPlan& plan, CheckpointWriter& writer,
+             const ConvertOptions& options)
       : reader_(reader), plan_(plan), writer_(writer), options_(options) {}
 
   absl::Status Run() {
@@ -65,8 +68,8 @@ class Conversion {
     }
     for (size_t i = 0; i < seen.size(); ++i) {
       if (HasBytes(plan_.target.entries[i]) && !seen[i]) {
-        return absl::InternalError(
-            absl::StrCat("the writer does not ask for entry \"", plan_.target.entries[i].path.ToString(), "\""));
+        return absl::InternalError(absl::StrCat("the writer does not ask for entry \"",
+                                                plan_.target.entries[i].path.ToString(), "\""));
       }
     }
     return absl::OkStatus();
@@ -112,8 +115,8 @@ class Conversion {
     return absl::OkStatus();
   }
 
-  // `offset` and `end` are the target's. A resumed target may have stopped within an element: it is cast again, and
-  // only its missing bytes are sent.
+  // `offset` and `end` are the target's. A resumed target may have stopped within an element: it is cast
+  // again, and only its missing bytes are sent.
   absl::Status CastBytes(const ConvertPlan::Step& step, uint64_t offset, uint64_t end) {
     const uint64_t from_size = static_cast<uint64_t>(BitWidth(step.from)) / 8;
     const uint64_t to_size = static_cast<uint64_t>(BitWidth(step.to)) / 8;
@@ -127,7 +130,8 @@ class Conversion {
       const absl::Span<char> from = Window(source_window_, count * from_size);
       const absl::Span<char> to = Window(target_window_, count * to_size);
       CAIRN_RETURN_IF_ERROR(reader_.ReadAt(step.source_entry, element * from_size, from));
-      CAIRN_RETURN_IF_ERROR(CastElements(step.from, absl::string_view(from.data(), from.size()), step.to, to));
+      CAIRN_RETURN_IF_ERROR(
+          CastElements(step.from, absl::string_view(from.data(), from.size()), step.to, to));
       absl::string_view bytes(to.data(), to.size());
       bytes.remove_prefix(skip);
       skip = 0;

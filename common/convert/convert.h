@@ -11,7 +11,7 @@
 namespace cairn {
 
 struct ConvertProgress {
-  uint64_t bytes_done = 0;    // Of the target's bytes, skipped ones (a resumed save) included.
+  uint64_t bytes_done = 0;  // Of the target's bytes, skipped ones (a resumed save) included.
   uint64_t bytes_total = 0;
   uint64_t bytes_skipped = 0;  // Of bytes_done, what the target had already.
   uint64_t entries_done = 0;
@@ -24,8 +24,8 @@ struct ConvertOptions {
   Cancellation cancellation = {};
 };
 
-// Runs a plan: reader -> cast, one window at a time -> writer, Begin to Finish. The first error ends it, with the
-// entry in its message. The pipeline behind push, pull, convert, import and export.
+// Runs a plan: reader -> cast, one window at a time -> writer, Begin to Finish. The first error ends it, with
+// the entry in its message. The pipeline behind push, pull, convert, import and export.
 absl::Status RunConvert(CheckpointReader& reader, const ConvertPlan& plan, CheckpointWriter& writer,
                         const ConvertOptions& options);
 

@@ -27,8 +27,8 @@ absl::Status CheckPatternsMatch(const CheckpointIndex& source, const Selection& 
   const std::vector<std::string> unmatched = select.Unmatched(paths);
   if (unmatched.empty()) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
-      "no entry matches \"", absl::StrJoin(unmatched, "\", \""), "\"; the checkpoint has ", source.entries.size(),
-      " entries", source.entries.empty() ? "" : ", the first is \"",
+      "no entry matches \"", absl::StrJoin(unmatched, "\", \""), "\"; the checkpoint has ",
+      source.entries.size(), " entries", source.entries.empty() ? "" : ", the first is \"",
       source.entries.empty() ? "" : source.entries[0].path.ToString(), source.entries.empty() ? "" : "\""));
 }
 
@@ -37,8 +37,8 @@ bool LiesBelow(const KeyPath& path, const KeyPath& root) {
 }
 
 KeyPath WithoutRoot(const KeyPath& path, const KeyPath& root) {
-  return KeyPath(std::vector<KeyPath::Segment>(path.segments().begin() + static_cast<ptrdiff_t>(root.segments().size()),
-                                               path.segments().end()));
+  return KeyPath(std::vector<KeyPath::Segment>(
+      path.segments().begin() + static_cast<ptrdiff_t>(root.segments().size()), path.segments().end()));
 }
 
 // Source entries that the options choose, in the source's order.
@@ -46,7 +46,8 @@ std::vector<size_t> ChooseEntries(const CheckpointIndex& source, const PlanOptio
   std::vector<size_t> chosen;
   for (size_t i = 0; i < source.entries.size(); ++i) {
     const Entry& entry = source.entries[i];
-    if (entry.kind != EntryKind::kAsset && !options.root.empty() && !LiesBelow(entry.path, options.root)) continue;
+    if (entry.kind != EntryKind::kAsset && !options.root.empty() && !LiesBelow(entry.path, options.root))
+      continue;
     if (!options.select.empty() && !options.select.Matches(entry.path)) continue;
     chosen.push_back(i);
   }
@@ -92,8 +93,9 @@ absl::Status CheckAliases(const CheckpointIndex& source, const std::vector<size_
     if (lost.size() == kNamesInMessage) break;
   }
   if (lost.empty()) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("aliases of entries that are left out: ", absl::StrJoin(lost, ", "),
-                                                 "; select their targets too, or leave the aliases out"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("aliases of entries that are left out: ", absl::StrJoin(lost, ", "),
+                   "; select their targets too, or leave the aliases out"));
 }
 
 }  // namespace

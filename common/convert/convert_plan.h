@@ -13,10 +13,11 @@ namespace cairn {
 
 struct PlanOptions {
   Selection select = {};  // Over the source's paths, whatever `root` is.
-  // Only what lies below this path becomes the target, without that prefix ("params/params" of a train state). Assets
-  // have no place in the tree and stay. Empty: the whole tree.
+  // Only what lies below this path becomes the target, without that prefix ("params/params" of a train
+  // state). Assets have no place in the tree and stay. Empty: the whole tree.
   KeyPath root = {};
-  // Dtype of every float tensor of the target; nothing: keep. Integers, Booleans and complex numbers are never cast.
+  // Dtype of every float tensor of the target; nothing: keep. Integers, Booleans and complex numbers are
+  // never cast.
   std::optional<Dtype> float_dtype = {};
 };
 
@@ -31,9 +32,9 @@ struct ConvertPlan {
   std::vector<Step> steps;  // One per target entry, in its order.
 };
 
-// INVALID_ARGUMENT for patterns that match nothing, a root with nothing below it, an alias whose target is left out,
-// or a float dtype that cannot be cast to. The mark of a list or tuple (value.h) goes when some of its children are
-// left out: what remains is no such list any more.
+// INVALID_ARGUMENT for patterns that match nothing, a root with nothing below it, an alias whose target is
+// left out, or a float dtype that cannot be cast to. The mark of a list or tuple (value.h) goes when some of
+// its children are left out: what remains is no such list any more.
 absl::StatusOr<ConvertPlan> MakeConvertPlan(const CheckpointIndex& source, const PlanOptions& options);
 
 }  // namespace cairn

@@ -19,8 +19,8 @@ constexpr uint64_t kLargestElement = 16;
 absl::Status PlannedReader::ReadAt(size_t entry, uint64_t offset, absl::Span<char> dst) {
   const Entry& target = plan_.target.entries[entry];
   if (offset > target.byte_size || dst.size() > target.byte_size - offset) {
-    return absl::OutOfRangeError(absl::StrCat("entry \"", target.path.ToString(), "\": bytes [", offset, ", ", offset, "+",
-                                              dst.size(), ") of ", target.byte_size));
+    return absl::OutOfRangeError(absl::StrCat("entry \"", target.path.ToString(), "\": bytes [", offset, ", ",
+                                              offset, "+", dst.size(), ") of ", target.byte_size));
   }
   const ConvertPlan::Step& step = plan_.steps[entry];
   if (step.from == step.to) return source_.ReadAt(step.source_entry, offset, dst);
@@ -34,7 +34,8 @@ absl::Status PlannedReader::WillRead(absl::Span<const EntryRange> ranges) {
     const ConvertPlan::Step& step = plan_.steps[range.entry];
     EntryRange source{step.source_entry, range.offset, range.length};
     if (step.from != step.to) {
-      const uint64_t from = static_cast<uint64_t>(BitWidth(step.from)) / 8, to = static_cast<uint64_t>(BitWidth(step.to)) / 8;
+      const uint64_t from = static_cast<uint64_t>(BitWidth(step.from)) / 8,
+                     to = static_cast<uint64_t>(BitWidth(step.to)) / 8;
       const uint64_t first = range.offset / to, last = (range.offset + range.length + to - 1) / to;
       source.offset = first * from;
       source.length = (last - first) * from;
@@ -53,7 +54,8 @@ absl::Status PlannedReader::ReadCast(const ConvertPlan::Step& step, uint64_t off
     // Whole elements go straight into dst; one that is cut at either end goes over `piece`.
     std::array<char, kLargestElement> piece;
     const bool cut = skip != 0 || dst.size() < to_size;
-    const uint64_t count = cut ? 1 : std::min<uint64_t>(dst.size() / to_size, std::max<uint64_t>(kWindowBytes / from_size, 1));
+    const uint64_t count =
+        cut ? 1 : std::min<uint64_t>(dst.size() / to_size, std::max<uint64_t>(kWindowBytes / from_size, 1));
     if (window_.size() < count * from_size) window_.resize(count * from_size);
     const absl::Span<char> from = absl::MakeSpan(window_.data(), count * from_size);
     const absl::Span<char> to = cut ? absl::MakeSpan(piece.data(), to_size) : dst.subspan(0, count * to_size);

@@ -10,8 +10,8 @@
 
 namespace cairn {
 
-// A plan as a reader: the index is the target's, and bytes are cast as they are read. For targets that pull, at any
-// offset and as often as they like, where RunConvert pushes. Both arguments must outlive it.
+// A plan as a reader: the index is the target's, and bytes are cast as they are read. For targets that pull,
+// at any offset and as often as they like, where RunConvert pushes. Both arguments must outlive it.
 class PlannedReader final : public CheckpointReader {
  public:
   PlannedReader(CheckpointReader& source, const ConvertPlan& plan) : source_(source), plan_(plan) {}

@@ -45,7 +45,7 @@ int Run(const cairn::ParsedOptions& parsed) {
   absl::StatusOr<std::unique_ptr<cairn::Server>> server = cairn::Server::Start(parsed.options);
   if (!server.ok()) {
     cairn::Log(cairn::LogLevel::kError, "cannot start", {{"error", std::string(server.status().message())}});
-    return Fail(server.status());
+    return absl::IsInvalidArgument(server.status()) ? 2 : 1;
   }
   cairn::Log(cairn::LogLevel::kInfo, "serving",
              {{"version", std::string(cairn::kVersion)},

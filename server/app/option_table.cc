@@ -33,7 +33,7 @@ const std::vector<OptionSpec>& Table() {
       {"data_dir", "Storage", &O::data_dir, {1, kLongestPath},
        "Folder of everything the daemon keeps: objects and registry. Made if missing, but not its parents; relative "
        "to the working directory. One daemon at a time"},
-      {"object_bytes", "Storage", &O::object_bytes, {4 * kMiB, kGiB},
+      {"object_bytes", "Storage", &O::object_bytes, {kMiB, kGiB},
        "Size at which a new object is begun. Small tensors share one, big ones span several"},
       {"extent_bytes", "Storage", &O::extent_bytes, {64 * kKiB, 4 * kMiB},
        "Piece of a tensor that has its own digest: the unit of deduplication and of checking on read"},

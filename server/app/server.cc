@@ -128,7 +128,10 @@ class ServerImpl final : public Server {
     if (options_.max_concurrent_streams > 0) {
       builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, static_cast<int>(options_.max_concurrent_streams));
     }
+    // The socket must not be open to everybody for the moment before its mode is set.
+    const mode_t mask = ::umask(0177);
     grpc_ = builder.BuildAndStart();
+    ::umask(mask);
     for (size_t i = 0; i < asked.size(); ++i) {
       const bool is_unix = absl::StartsWith(asked[i], "unix:");
       if (grpc_ == nullptr || (!is_unix && ports[i] <= 0)) {

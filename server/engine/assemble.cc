@@ -38,6 +38,9 @@ bool SameBytes(const std::vector<Extent>& a, const std::vector<Extent>& b) {
   });
 }
 
+// Proving that boxes tile a tensor may take quadratic time for hostile ones.
+constexpr size_t kMaxShards = 65'536;
+
 std::string Describe(const Entry& entry) {
   return absl::StrCat(DtypeName(entry.dtype), " ", ShapeToString(entry.shape));
 }
@@ -174,6 +177,10 @@ absl::StatusOr<Manifest> ManifestAssembler::Finish(std::map<std::string, std::st
       }
     }
     if (entry.kind != EntryKind::kTensor) continue;
+    if (stored.shards.size() > kMaxShards) {
+      return Refuse("TOO_MANY_SHARDS", entry.path, "",
+                    absl::StrCat(Named(entry), ": ", stored.shards.size(), " shards, expected at most ", kMaxShards));
+    }
     std::vector<Box> boxes;
     boxes.reserve(stored.shards.size());
     for (const StoredShard& shard : stored.shards) boxes.push_back(shard.box);

@@ -79,6 +79,7 @@ class Collection {
       for (const ObjectStore::ObjectInfo& object : page) {
         CAIRN_ASSIGN_OR_RETURN(const bool open, SessionIsOpen(object.key.substr(0, object.key.find('/'))));
         if (!open) candidates.push_back(object);
+        if (!open && unknown_session_) CAIRN_RETURN_IF_ERROR(CheckRegistryIsOurs());
       }
       sessions_.clear();  // Another page, another look.
       std::vector<std::string> keys;
@@ -96,11 +97,22 @@ class Collection {
     }
   }
 
+  // A registry that was lost and made anew knows no object: to it, everything that the store holds is garbage.
+  absl::Status CheckRegistryIsOurs() {
+    CAIRN_ASSIGN_OR_RETURN(const Registry::Totals totals, registry_.GetTotals());
+    if (totals.checkpoints + totals.objects + totals.open_sessions > 0) return absl::OkStatus();
+    return absl::FailedPreconditionError(absl::StrCat(
+        store_.Describe(), " holds objects, but the registry ", registry_.Describe(),
+        " knows none: was the registry lost or exchanged? nothing more is deleted; restore the registry, or empty the "
+        "object store by hand if nothing in it is needed"));
+  }
+
   absl::StatusOr<bool> SessionIsOpen(const std::string& id) {
     const auto seen = sessions_.find(id);
     if (seen != sessions_.end()) return seen->second;
     const absl::StatusOr<Session> session = registry_.GetSession(id);
     if (!session.ok() && !absl::IsNotFound(session.status())) return session.status();
+    unknown_session_ = !session.ok();
     return sessions_[id] = session.ok() && session->state == SessionState::kOpen;
   }
 
@@ -113,6 +125,7 @@ class Collection {
   const std::function<void(const GarbageReport&)>& progress_;
   GarbageReport report_;
   absl::flat_hash_map<std::string, bool> sessions_;
+  bool unknown_session_ = false;  // The session asked for last is not known at all, not even as an ended one.
 };
 
 }  // namespace

@@ -43,7 +43,7 @@ class EasyLmReader final : public CheckpointReader {
     uint64_t file_offset = 0;
   };
 
-  absl::Status AddLeaf(KeyPath path, FlaxLeaf leaf);
+  void AddLeaf(KeyPath path, FlaxLeaf leaf);
   absl::Status CheckRange(size_t entry, uint64_t offset, uint64_t length) const;
   // Calls `visit` (file offset, length) for the runs of [offset, offset + length) in order.
   template <typename Visit>
@@ -57,11 +57,11 @@ class EasyLmReader final : public CheckpointReader {
   std::vector<size_t> first_piece_;   // Per entry.
 };
 
-absl::Status EasyLmReader::AddLeaf(KeyPath path, FlaxLeaf leaf) {
+void EasyLmReader::AddLeaf(KeyPath path, FlaxLeaf leaf) {
   first_piece_.push_back(pieces_.size());
   if (Value* value = std::get_if<Value>(&leaf)) {
     index_.entries.push_back(Entry::OfValue(std::move(path), std::move(*value)));
-    return absl::OkStatus();
+    return;
   }
   FlaxArray& array = std::get<FlaxArray>(leaf);
   uint64_t begin = 0;
@@ -70,7 +70,6 @@ absl::Status EasyLmReader::AddLeaf(KeyPath path, FlaxLeaf leaf) {
     begin += piece.length;
   }
   index_.entries.push_back(Entry::Tensor(std::move(path), array.dtype, std::move(array.shape), array.byte_size));
-  return absl::OkStatus();
 }
 
 absl::Status EasyLmReader::Scan() {
@@ -137,7 +136,7 @@ absl::Status EasyLmReader::Scan() {
                                                        ": nothing is left of the key without that prefix"));
       }
     }
-    CAIRN_RETURN_IF_ERROR(AddLeaf(std::move(object->key), *std::move(leaf)));
+    AddLeaf(std::move(object->key), *std::move(leaf));
   }
   if (drops_prefix && index_.entries.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(name, ": none of its ", seen.size(), " keys begins with \"",

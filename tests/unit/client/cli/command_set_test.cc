@@ -103,6 +103,29 @@ TEST_F(CommandSetTest, CompletionHasEveryCommandAndOption) {
   EXPECT_FALSE(CompletionScript(commands_, "tcsh").ok());
 }
 
+client::CheckpointInfo Saved(const std::string& name, int64_t step, std::vector<std::string> tags) {
+  client::CheckpointInfo info;
+  info.name = name;
+  info.step = step;
+  info.tags = std::move(tags);
+  return info;
+}
+
+TEST(RefCandidates, OffersNamesAndThenStepsAndTags) {
+  const std::vector<client::CheckpointInfo> all = {Saved("team/run", 10, {"best"}),
+                                                   Saved("team/run2", 1, {})};
+  EXPECT_THAT(RefCandidates(all, "te"), ::testing::ElementsAre("team/run", "team/run2"));
+  EXPECT_THAT(RefCandidates(all, "team/run@"), ::testing::ElementsAre("team/run@10", "team/run@best"));
+  EXPECT_THAT(RefCandidates(all, "other"), ::testing::IsEmpty());
+}
+
+TEST(RefCandidates, NeverOffersWhatAShellWouldRun) {
+  const std::vector<client::CheckpointInfo> all = {Saved("$(reboot)", 1, {}),
+                                                   Saved("run", 1, {"`reboot`", "a;b"})};
+  EXPECT_THAT(RefCandidates(all, ""), ::testing::ElementsAre("run"));
+  EXPECT_THAT(RefCandidates(all, "run@"), ::testing::ElementsAre("run@1"));
+}
+
 TEST_F(CommandSetTest, WrongUsageEndsWith2OnStderr) {
   EXPECT_EQ(Run({"frobnicate"}), 2);
   EXPECT_EQ(out_.str(), "");

@@ -11,7 +11,8 @@ namespace {
 
 template <typename T>
 std::string Text(Dtype dtype, const std::vector<T>& values) {
-  return ElementsToText(dtype, absl::string_view(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)))
+  return ElementsToText(dtype, absl::string_view(reinterpret_cast<const char*>(values.data()),
+                                                 values.size() * sizeof(T)))
       .value();
 }
 

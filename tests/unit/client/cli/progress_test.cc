@@ -13,9 +13,9 @@ namespace cairn::cli {
 namespace {
 
 using ::cairn::testing::FakeClock;
+using progress_internal::RenderBar;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using progress_internal::RenderBar;
 
 constexpr uint64_t kGiB = 1u << 30;
 
@@ -31,7 +31,8 @@ TEST(RenderBar, ShowsShareBytesRateAndTimeLeft) {
 TEST(RenderBar, NeverExceedsTheTerminal) {
   for (int width = 10; width < 200; ++width) {
     for (const bool utf8 : {false, true}) {
-      const std::string line = RenderBar("pull モデル/run@100000 to somewhere", {3 * kGiB, 10 * kGiB}, 1e8, width, utf8);
+      const std::string line =
+          RenderBar("pull モデル/run@100000 to somewhere", {3 * kGiB, 10 * kGiB}, 1e8, width, utf8);
       EXPECT_LE(DisplayWidth(line), width) << line;
       EXPECT_THAT(line, HasSubstr("30%"));
     }

@@ -97,7 +97,8 @@ class RemoteReaderTest : public ::testing::Test {
       std::vector<std::pair<Entry, std::string>> answer;
       for (const KeyPath& path : spec.paths) {
         asked.push_back(Shown(path));
-        const auto found = std::find_if(stored_.begin(), stored_.end(), [&](const auto& e) { return e.first.path == path; });
+        const auto found =
+            std::find_if(stored_.begin(), stored_.end(), [&](const auto& e) { return e.first.path == path; });
         answer.push_back(*found);
         if (lie_) answer.back().second.pop_back();
       }
@@ -116,7 +117,8 @@ class RemoteReaderTest : public ::testing::Test {
     return bytes;
   }
 
-  std::shared_ptr<NiceMock<client::MockConnection>> connection_ = std::make_shared<NiceMock<client::MockConnection>>();
+  std::shared_ptr<NiceMock<client::MockConnection>> connection_ =
+      std::make_shared<NiceMock<client::MockConnection>>();
   std::vector<std::pair<Entry, std::string>> stored_;
   std::vector<std::vector<std::string>> asked_;  // Paths of each stream.
   bool lie_ = false;
@@ -254,7 +256,8 @@ TEST(PutCheckpoint, PutsEveryEntryAndReadsBytesOnlyWhenTheyAreWanted) {
   CAIRN_ASSERT_OK(held[1].bytes->ReadAt(0, absl::MakeSpan(bytes)));
   EXPECT_EQ(bytes, "01") << "again, after a lost connection";
   source.failure = absl::DataLossError("crc32c is wrong");
-  EXPECT_THAT(held[1].bytes->ReadAt(0, absl::MakeSpan(bytes)), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("\"w\"")));
+  EXPECT_THAT(held[1].bytes->ReadAt(0, absl::MakeSpan(bytes)),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("\"w\"")));
 }
 
 }  // namespace

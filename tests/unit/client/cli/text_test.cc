@@ -12,13 +12,19 @@ using ::testing::HasSubstr;
 
 TEST(SafeText, ShowsEscapeSequencesInsteadOfSendingThem) {
   EXPECT_EQ(SafeText("\x1b[2Jrun\n"), "\\x1b[2Jrun\\x0a");
-  EXPECT_EQ(SafeText("\xc2\x9b" "2J"), "\\xc2\\x9b2J") << "the one-character form of ESC [";
+  EXPECT_EQ(SafeText("\xc2\x9b"
+                     "2J"),
+            "\\xc2\\x9b2J")
+      << "the one-character form of ESC [";
 }
 
 TEST(SafeText, KeepsUtf8AndShowsOtherBytes) {
   EXPECT_EQ(SafeText("モデル/größe"), "モデル/größe");
   EXPECT_EQ(SafeText("a\xff\xfe"), "a\\xff\\xfe");
-  EXPECT_EQ(SafeText("\xe2\x80\xae" "abc"), "\\xe2\\x80\\xaeabc") << "right-to-left override";
+  EXPECT_EQ(SafeText("\xe2\x80\xae"
+                     "abc"),
+            "\\xe2\\x80\\xaeabc")
+      << "right-to-left override";
 }
 
 TEST(DisplayWidth, CountsColumnsNotBytes) {
@@ -30,7 +36,8 @@ TEST(DisplayWidth, CountsColumnsNotBytes) {
 TEST(FitLeft, KeepsTheEndOfALongText) {
   EXPECT_EQ(FitLeft("short", 10), "short");
   EXPECT_EQ(FitLeft("a/very/long/path", 9), "...g/path");
-  EXPECT_EQ(DisplayWidth(FitLeft("モデルモデル", 8)), 7) << "a wide character that does not fit whole is left out";
+  EXPECT_EQ(DisplayWidth(FitLeft("モデルモデル", 8)), 7)
+      << "a wide character that does not fit whole is left out";
   EXPECT_EQ(FitLeft("abcdef", 2), "..");
 }
 
@@ -86,8 +93,11 @@ TEST(ParseByteSize, TellsPowersOf1000From1024) {
 }
 
 TEST(ParseByteSize, RefusesEverythingElse) {
-  for (const char* bad : {"", "GB", "0", "0GB", "-1", "5XB", "5GiBs", "5Bi", "nan", "1e30", "1.2.3", "0.1B", "99999999999TB"}) {
-    EXPECT_THAT(ParseByteSize(bad), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("expected a number of bytes"))) << bad;
+  for (const char* bad :
+       {"", "GB", "0", "0GB", "-1", "5XB", "5GiBs", "5Bi", "nan", "1e30", "1.2.3", "0.1B", "99999999999TB"}) {
+    EXPECT_THAT(ParseByteSize(bad),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("expected a number of bytes")))
+        << bad;
   }
 }
 

@@ -45,7 +45,8 @@ CheckpointIndex TrainState() {
 
 TEST(MakeConvertPlan, KeepsEveryEntryInOrderWhenNothingIsAsked) {
   CAIRN_ASSERT_OK_AND_ASSIGN(const ConvertPlan plan, MakeConvertPlan(TrainState(), {}));
-  EXPECT_THAT(Paths(plan), ElementsAre("params/params/wte", "params/params/ids", "opt_state/mu", "step", "config.json"));
+  EXPECT_THAT(Paths(plan),
+              ElementsAre("params/params/wte", "params/params/ids", "opt_state/mu", "step", "config.json"));
   EXPECT_EQ(plan.target.metadata, TrainState().metadata);
   ASSERT_EQ(plan.steps.size(), 5u);
   EXPECT_EQ(plan.steps[1].source_entry, 1u);
@@ -53,7 +54,8 @@ TEST(MakeConvertPlan, KeepsEveryEntryInOrderWhenNothingIsAsked) {
 }
 
 TEST(MakeConvertPlan, CastsFloatsAndLeavesIntegersAlone) {
-  CAIRN_ASSERT_OK_AND_ASSIGN(const ConvertPlan plan, MakeConvertPlan(TrainState(), {.float_dtype = Dtype::kBfloat16}));
+  CAIRN_ASSERT_OK_AND_ASSIGN(const ConvertPlan plan,
+                             MakeConvertPlan(TrainState(), {.float_dtype = Dtype::kBfloat16}));
   EXPECT_EQ(plan.target.entries[0].dtype, Dtype::kBfloat16);
   EXPECT_EQ(plan.target.entries[0].byte_size, 12u);
   EXPECT_EQ(plan.steps[0].from, Dtype::kFloat32);
@@ -75,8 +77,9 @@ TEST(MakeConvertPlan, KeepsWhatThePatternsChoose) {
 }
 
 TEST(MakeConvertPlan, RefusesAPatternThatMatchesNothing) {
-  EXPECT_THAT(MakeConvertPlan(TrainState(), {.select = Select({"params/", "modle/"})}),
-              StatusIs(absl::StatusCode::kInvalidArgument, AllOf(HasSubstr("modle/"), HasSubstr("5 entries"))));
+  EXPECT_THAT(
+      MakeConvertPlan(TrainState(), {.select = Select({"params/", "modle/"})}),
+      StatusIs(absl::StatusCode::kInvalidArgument, AllOf(HasSubstr("modle/"), HasSubstr("5 entries"))));
 }
 
 TEST(MakeConvertPlan, MakesASubtreeTheWholeTreeAndKeepsAssets) {
@@ -94,9 +97,9 @@ TEST(MakeConvertPlan, RefusesARootWithNothingBelowIt) {
 TEST(MakeConvertPlan, RefusesAnAliasWhoseTargetIsLeftOut) {
   CheckpointIndex index = TrainState();
   index.entries.push_back(Entry::Alias(KeyPath::Of({"lm_head"}), KeyPath::Of({"params", "params", "wte"})));
-  EXPECT_THAT(
-      MakeConvertPlan(index, {.select = Select({"lm_head", "step"})}),
-      StatusIs(absl::StatusCode::kInvalidArgument, AllOf(HasSubstr("\"lm_head\""), HasSubstr("params/params/wte"))));
+  EXPECT_THAT(MakeConvertPlan(index, {.select = Select({"lm_head", "step"})}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("\"lm_head\""), HasSubstr("params/params/wte"))));
   CAIRN_EXPECT_OK(MakeConvertPlan(index, {.select = Select({"lm_head", "params/params/wte"})}));
 }
 
@@ -104,7 +107,8 @@ TEST(MakeConvertPlan, RenamesAnAliasAndItsTargetTogether) {
   CheckpointIndex index;
   index.entries = {Entry::Tensor(KeyPath::Of({"params", "wte"}), Dtype::kFloat32, {1}, 4),
                    Entry::Alias(KeyPath::Of({"params", "head"}), KeyPath::Of({"params", "wte"}))};
-  CAIRN_ASSERT_OK_AND_ASSIGN(const ConvertPlan plan, MakeConvertPlan(index, {.root = KeyPath::Of({"params"})}));
+  CAIRN_ASSERT_OK_AND_ASSIGN(const ConvertPlan plan,
+                             MakeConvertPlan(index, {.root = KeyPath::Of({"params"})}));
   EXPECT_EQ(plan.target.entries[1].target, KeyPath::Of({"wte"}));
   CAIRN_EXPECT_OK(plan.target.Check());
 }

@@ -42,7 +42,8 @@ void AddFloats(FakeReader& reader, const std::string& name, int64_t count) {
              Floats(static_cast<size_t>(count)));
 }
 
-absl::Status Convert(FakeReader& reader, FakeWriter& writer, PlanOptions plan_options = {}, ConvertOptions options = {}) {
+absl::Status Convert(FakeReader& reader, FakeWriter& writer, PlanOptions plan_options = {},
+                     ConvertOptions options = {}) {
   auto plan = MakeConvertPlan(reader.index(), plan_options);
   if (!plan.ok()) return plan.status();
   return RunConvert(reader, *plan, writer, options);
@@ -65,7 +66,8 @@ TEST(RunConvert, CopiesBytesInTheWritersOrderAndFinishes) {
 }
 
 TEST(RunConvert, NeverAsksForMoreThanTheWindow) {
-  for (const auto& dtype : {std::optional<Dtype>(), std::optional<Dtype>(Dtype::kBfloat16), std::optional<Dtype>(Dtype::kFloat64)}) {
+  for (const auto& dtype : {std::optional<Dtype>(), std::optional<Dtype>(Dtype::kBfloat16),
+                            std::optional<Dtype>(Dtype::kFloat64)}) {
     FakeReader reader;
     FakeWriter writer;
     AddFloats(reader, "embedding", 1000);
@@ -167,7 +169,8 @@ TEST(RunConvert, NamesTheEntryWhenTheReaderFails) {
   AddFloats(reader, "w", 1);
   reader.fail_entry = 1;
   reader.fail_at = absl::DataLossError("window of bytes is damaged");
-  EXPECT_THAT(Convert(reader, writer), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("entry \"w\": window")));
+  EXPECT_THAT(Convert(reader, writer),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("entry \"w\": window")));
   EXPECT_FALSE(writer.finished);
 }
 
@@ -176,8 +179,8 @@ TEST(RunConvert, NamesTheEntryOnceIfTheWriterHasNamedIt) {
   FakeWriter writer;
   AddFloats(reader, "a", 1);
   writer.fail_append = absl::ResourceExhaustedError("tensor \"a\": disk full");
-  EXPECT_THAT(Convert(reader, writer),
-              StatusIs(absl::StatusCode::kResourceExhausted, AllOf(HasSubstr("tensor"), Not(HasSubstr("entry")))));
+  EXPECT_THAT(Convert(reader, writer), StatusIs(absl::StatusCode::kResourceExhausted,
+                                                AllOf(HasSubstr("tensor"), Not(HasSubstr("entry")))));
 }
 
 TEST(RunConvert, StopsBetweenWindowsWhenCancelled) {

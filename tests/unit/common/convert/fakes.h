@@ -79,7 +79,8 @@ class FakeWriter final : public CheckpointWriter {
   }
   absl::Status FinishEntry() override {
     if (written[current_].size() != expected_) {
-      return absl::InvalidArgumentError(absl::StrCat("got ", written[current_].size(), " of ", expected_, " bytes"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("got ", written[current_].size(), " of ", expected_, " bytes"));
     }
     return absl::OkStatus();
   }

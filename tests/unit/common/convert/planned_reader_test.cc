@@ -34,7 +34,8 @@ std::string Bfloats(size_t count) {
 struct Planned {
   explicit Planned(size_t count, std::optional<Dtype> dtype) {
     source.Add(Entry::OfValue(KeyPath::Of({"step"}), Value::Int(1)));
-    source.Add(Entry::Tensor(KeyPath::Of({"a"}), Dtype::kFloat32, {static_cast<int64_t>(count)}, count * 4), Floats(count));
+    source.Add(Entry::Tensor(KeyPath::Of({"a"}), Dtype::kFloat32, {static_cast<int64_t>(count)}, count * 4),
+               Floats(count));
     plan = MakeConvertPlan(source.index(), {.float_dtype = dtype}).value();
   }
   FakeReader source;
@@ -76,7 +77,8 @@ TEST(PlannedReader, RefusesBytesBeyondTheTargetsEntry) {
   Planned planned(3, Dtype::kBfloat16);
   PlannedReader reader(planned.source, planned.plan);
   std::string bytes(3, '\0');
-  EXPECT_THAT(reader.ReadAt(1, 4, absl::MakeSpan(bytes)), StatusIs(absl::StatusCode::kOutOfRange, HasSubstr("\"a\"")));
+  EXPECT_THAT(reader.ReadAt(1, 4, absl::MakeSpan(bytes)),
+              StatusIs(absl::StatusCode::kOutOfRange, HasSubstr("\"a\"")));
 }
 
 TEST(PlannedReader, AnnouncesWholeSourceElements) {

@@ -15,6 +15,7 @@
 #include "server/store/memory_object_store.h"
 #include "tests/testing/fake_clock.h"
 #include "tests/testing/faulty_object_store.h"
+#include "tests/testing/pattern_bytes.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
 
@@ -25,16 +26,6 @@ struct TestTensor {
   Entry entry;
   std::string bytes;
 };
-
-inline std::string PatternBytes(uint64_t size, uint32_t seed) {
-  std::string bytes(size, '\0');
-  uint64_t state = seed * 0x9e3779b97f4a7c15u + 1;
-  for (char& byte : bytes) {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    byte = static_cast<char>(state >> 56);
-  }
-  return bytes;
-}
 
 inline TestTensor MakeTensor(const std::string& name, Dtype dtype, Shape shape, uint32_t seed) {
   const uint64_t bytes = *ByteSize(dtype, shape);

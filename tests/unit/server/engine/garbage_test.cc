@@ -1,3 +1,5 @@
+#include <filesystem>
+
 #include "gmock/gmock.h"
 #include "tests/unit/server/engine/engine_fixture.h"
 
@@ -95,6 +97,16 @@ TEST_F(GarbageTest, BytesThatAnOpenSessionSharesOutliveTheirFirstOwner) {
   CAIRN_ASSERT_OK(Collect());
   CAIRN_ASSERT_OK_AND_ASSIGN(const auto loaded, Load("run@2"));
   EXPECT_EQ(loaded.at("w"), tensor.bytes);
+}
+
+TEST_F(GarbageTest, ALostRegistryDoesNotCostTheObjects) {
+  CAIRN_ASSERT_OK(Save("run", 1, {MakeTensor("w", Dtype::kUint8, {20'000}, 4)}));
+  const size_t before = ObjectCount();
+  engine_.reset();
+  for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(directory_ / "registry.db" + suffix);
+  Restart();
+  EXPECT_THAT(Collect(), StatusIs(absl::StatusCode::kFailedPrecondition, ::testing::HasSubstr("lost")));
+  EXPECT_EQ(ObjectCount(), before);
 }
 
 }  // namespace

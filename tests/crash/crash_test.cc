@@ -1,0 +1,196 @@
+// Kills a real daemon with SIGKILL, at named fail points and at random moments, under several writers. Whatever was
+// committed must be there whole, byte for byte; whatever was not must not be seen; and the saves that were under way
+// go on by themselves once the daemon is back.
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <atomic>
+#include <chrono>
+#include <mutex>
+#include <random>
+#include <set>
+#include <thread>
+
+#include "gmock/gmock.h"
+#include "tests/testing/daemon_process.h"
+#include "tests/testing/status_matchers.h"
+#include "tests/testing/temp_dir.h"
+#include "tests/testing/test_model.h"
+
+namespace cairn::testing {
+namespace {
+
+constexpr uint32_t kWriters = 3;
+
+// Small objects and extents, so that a small model has many of each.
+const std::vector<std::string>& Flags() {
+  static const std::vector<std::string>* const flags = new std::vector<std::string>{
+      "--extent-bytes", "64KiB", "--object-bytes", "1MiB", "--max-chunk-bytes", "64KiB", "--log-level", "warning"};
+  return *flags;
+}
+
+// Saves one step with several writers at once.
+absl::Status SaveWithAllWriters(const client::Client& client, int64_t step) {
+  const TestModel model(static_cast<uint64_t>(step), kWriters);
+  client::SaveSpec spec;
+  spec.name = "run";
+  spec.step = step;
+  spec.writers = kWriters;
+  spec.session_key = absl::StrCat("crash-", step);
+  std::vector<absl::Status> results(kWriters);
+  std::vector<std::thread> threads;
+  for (uint32_t writer = 0; writer < kWriters; ++writer) {
+    threads.emplace_back([&, writer] {
+      auto save = client.Save(spec, writer);
+      results[writer] = save.ok() ? model.Put(**save, writer) : save.status();
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const absl::Status& result : results) {
+    if (!result.ok()) return result;
+  }
+  auto save = client.Save(spec, 0);
+  if (!save.ok()) return save.status();
+  return (*save)->Commit().status();
+}
+
+// Every checkpoint that is listed must be whole; those in `committed` must be listed.
+void CheckAll(const client::Client& client, const std::set<int64_t>& committed) {
+  CAIRN_ASSERT_OK_AND_ASSIGN(const auto listed, client.ListCheckpoints());
+  std::set<int64_t> seen;
+  for (const client::CheckpointInfo& checkpoint : listed) {
+    seen.insert(checkpoint.step);
+    CAIRN_EXPECT_OK(TestModel(static_cast<uint64_t>(checkpoint.step), kWriters).Check(client, checkpoint.ShownRef()));
+    CAIRN_ASSERT_OK_AND_ASSIGN(const auto verified, client.Verify(checkpoint.UidRef()));
+    EXPECT_TRUE(verified.problems.empty()) << verified.problems[0].message;
+  }
+  for (int64_t step : committed) EXPECT_TRUE(seen.contains(step)) << "step " << step << " was committed and is gone";
+}
+
+class FailPointCrashTest : public ::testing::TestWithParam<std::pair<const char*, int>> {};
+
+TEST_P(FailPointCrashTest, ASaveGoesOnAfterTheDaemonWasKilledThereAndNothingIsLost) {
+  const auto [point, nth] = GetParam();
+  TempDir folder;
+  DaemonProcess daemon(folder.path(), Flags());
+  daemon.Start();
+  client::Client client = daemon.Connect();
+  CAIRN_ASSERT_OK(SaveWithAllWriters(client, 1));
+  daemon.Kill();
+
+  daemon.Start({{"CAIRN_FAIL_POINT", absl::StrCat(point, "=kill:", nth)}});
+  absl::Status saved;
+  std::thread saving([&] { saved = SaveWithAllWriters(client, 2); });
+  const int status = daemon.Wait();
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) << "the fail point was not reached";
+  daemon.Start();
+  // While the save is still going on: the old one is whole, and half a new one is not to be seen.
+  CheckAll(daemon.Connect(), {1});
+  saving.join();
+  CAIRN_ASSERT_OK(saved) << daemon.Log();
+  CheckAll(client, {1, 2});
+
+  // What the crash left is garbage, and the rest is not.
+  CAIRN_ASSERT_OK(client.CollectGarbage(false));
+  CheckAll(client, {1, 2});
+  EXPECT_EQ(daemon.Stop(), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Points, FailPointCrashTest,
+    ::testing::Values(std::pair("upload.before_seal", 1), std::pair("upload.before_seal", 4),
+                      std::pair("local_store.before_sync", 2), std::pair("local_store.before_link", 3),
+                      std::pair("local_store.after_link", 2), std::pair("upload.before_record", 1),
+                      std::pair("upload.before_record", 5), std::pair("upload.after_record", 1),
+                      std::pair("upload.after_record", 6), std::pair("commit.before_manifest", 1),
+                      std::pair("commit.before_row", 1), std::pair("commit.after_row", 1)),
+    [](const auto& point) {
+      std::string name = absl::StrCat(point.param.first, "_", point.param.second);
+      for (char& c : name) {
+        if (c == '.') c = '_';
+      }
+      return name;
+    });
+
+TEST(GarbageCrashTest, ACollectionThatWasKilledIsFinishedByTheNextOne) {
+  for (const char* point : {"gc.after_condemn", "gc.before_forget"}) {
+    TempDir folder;
+    DaemonProcess daemon(folder.path(), Flags());
+    daemon.Start({{"CAIRN_FAIL_POINT", absl::StrCat(point, "=kill:1")}});
+    client::Client client = daemon.Connect();
+    CAIRN_ASSERT_OK(SaveWithAllWriters(client, 1));
+    CAIRN_ASSERT_OK(SaveWithAllWriters(client, 2));
+    CAIRN_ASSERT_OK(client.DeleteCheckpoint("run@1"));
+    std::thread collecting([&] { (void)client.CollectGarbage(false); });
+    EXPECT_TRUE(WIFSIGNALED(daemon.Wait())) << point;
+    daemon.Start();
+    collecting.join();
+    CAIRN_ASSERT_OK(client.CollectGarbage(false));
+    CheckAll(client, {2});
+    CAIRN_ASSERT_OK_AND_ASSIGN(const client::ServerInfo info, client.GetServerInfo());
+    CAIRN_ASSERT_OK_AND_ASSIGN(const client::CheckpointInfo left, client.GetCheckpoint("run@2"));
+    // Nothing is stored but what the one that is left needs: its bytes and its manifest.
+    EXPECT_LT(info.object_bytes, left.logical_bytes + (64u << 10)) << point;
+  }
+}
+
+TEST(RandomCrashTest, KilledAtRandomMomentsUnderSeveralWritersNothingCommittedIsEverLost) {
+  const uint64_t seed = std::random_device{}();
+  SCOPED_TRACE(absl::StrCat("seed ", seed));
+  std::mt19937 random(seed);
+  TempDir folder;
+  DaemonProcess daemon(folder.path(), Flags());
+  daemon.Start();
+  client::Client client = daemon.Connect();
+
+  std::mutex mu;
+  std::set<int64_t> committed;  // Acknowledged to the client.
+  std::set<int64_t> deleted;
+  absl::Status failure;
+  std::atomic<bool> done{false};
+  std::thread saving([&] {
+    for (int64_t step = 1; step <= 12; ++step) {
+      absl::Status saved = SaveWithAllWriters(client, step);
+      std::lock_guard lock(mu);
+      if (!saved.ok()) {
+        failure = saved;
+        break;
+      }
+      committed.insert(step);
+    }
+    done = true;
+  });
+  std::thread collecting([&] {
+    while (!done) {
+      int64_t victim = 0;
+      {
+        std::lock_guard lock(mu);
+        if (committed.size() > 3) {
+          victim = *committed.begin();
+          committed.erase(victim);  // From now on it may or may not be there.
+        }
+      }
+      if (victim != 0) (void)client.DeleteCheckpoint(absl::StrCat("run@", victim), /*allow_missing=*/true);
+      (void)client.CollectGarbage(false);
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+  });
+  int kills = 0;
+  while (!done && kills < 25) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50 + random() % 400));
+    daemon.Kill();
+    ++kills;
+    daemon.Start();
+  }
+  saving.join();
+  collecting.join();
+  CAIRN_ASSERT_OK(failure) << daemon.Log();
+  EXPECT_GT(kills, 3);
+  CheckAll(client, committed);
+  CAIRN_ASSERT_OK(client.CollectGarbage(false));
+  CheckAll(client, committed);
+  RecordProperty("kills", kills);
+}
+
+}  // namespace
+}  // namespace cairn::testing

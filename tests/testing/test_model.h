@@ -1,0 +1,92 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "cairn/client.h"
+#include "common/base/buffer.h"
+#include "tests/testing/pattern_bytes.h"
+
+namespace cairn::testing {
+
+// A model that several writers save together: one tensor cut by rows among all of them, and some of each one's own.
+// Everything follows from `seed`, so whoever loads it knows what it must be.
+class TestModel {
+ public:
+  TestModel(uint64_t seed, uint32_t writers, uint64_t rows_per_writer = 100, uint64_t row_bytes = 4096)
+      : seed_(seed), writers_(writers), rows_(rows_per_writer), row_bytes_(row_bytes) {}
+
+  // Sends what is this writer's, and finishes it.
+  absl::Status Put(client::SaveWriter& save, uint32_t writer) const {
+    const std::string shard = SharedRows(writer);
+    const int64_t rows = static_cast<int64_t>(rows_);
+    absl::Status put = save.PutShard(
+        Shared(), Box{{static_cast<int64_t>(writer) * rows, 0}, {rows, static_cast<int64_t>(row_bytes_)}},
+        client::EntryBytes::Of(Buffer::FromString(shard)));
+    for (int i = 0; i < 5 && put.ok(); ++i) {
+      const std::string bytes = OwnBytes(writer, i);
+      put = save.Put(Own(writer, i), client::EntryBytes::Of(Buffer::FromString(bytes)));
+    }
+    if (!put.ok()) return put;
+    return save.Finish().status();
+  }
+
+  // Loads the checkpoint whole and compares every byte.
+  absl::Status Check(const client::Client& client, const std::string& ref) const {
+    auto stream = client.Load({.ref = ref});
+    if (!stream.ok()) return stream.status();
+    size_t seen = 0;
+    while (true) {
+      auto next = (*stream)->Next();
+      if (!next.ok()) return next.status();
+      if (!next->has_value()) break;
+      std::string bytes((*next)->bytes, '\0');
+      if (absl::Status read = (*stream)->ReadInto(absl::MakeSpan(bytes)); !read.ok()) return read;
+      const std::string path = (*next)->entry.path.ToString();
+      if (bytes != Expected(path)) return absl::DataLossError(absl::StrCat(ref, ": ", path, " is not what was saved"));
+      ++seen;
+    }
+    if (seen != 1 + 5 * writers_) return absl::DataLossError(absl::StrCat(ref, ": ", seen, " entries"));
+    return absl::OkStatus();
+  }
+
+ private:
+  Entry Shared() const {
+    return Entry::Tensor(KeyPath::Of({"shared"}), Dtype::kUint8,
+                         {static_cast<int64_t>(rows_ * writers_), static_cast<int64_t>(row_bytes_)},
+                         rows_ * writers_ * row_bytes_);
+  }
+  Entry Own(uint32_t writer, int i) const {
+    const uint64_t size = OwnSize(i);
+    return Entry::Tensor(KeyPath::Of({absl::StrCat("own", writer), absl::StrCat(i)}), Dtype::kUint8,
+                         {static_cast<int64_t>(size)}, size);
+  }
+  static uint64_t OwnSize(int i) { return i == 0 ? 0 : i == 1 ? 7 : 30'000 * static_cast<uint64_t>(i); }
+  std::string SharedRows(uint32_t writer) const { return PatternBytes(rows_ * row_bytes_, seed_ * 1000 + writer); }
+  std::string OwnBytes(uint32_t writer, int i) const {
+    return PatternBytes(OwnSize(i), seed_ * 1000 + 100 + writer * 10 + static_cast<uint64_t>(i));
+  }
+  std::string Expected(const std::string& path) const {
+    if (path == "shared") {
+      std::string all;
+      for (uint32_t writer = 0; writer < writers_; ++writer) all += SharedRows(writer);
+      return all;
+    }
+    for (uint32_t writer = 0; writer < writers_; ++writer) {
+      for (int i = 0; i < 5; ++i) {
+        if (path == absl::StrCat("own", writer, "/", i)) return OwnBytes(writer, i);
+      }
+    }
+    return absl::StrCat("no entry ", path);
+  }
+
+  uint64_t seed_;
+  uint32_t writers_;
+  uint64_t rows_;
+  uint64_t row_bytes_;
+};
+
+}  // namespace cairn::testing
