@@ -9,7 +9,7 @@ FROM debian:bookworm-slim AS build
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends \
       cmake g++ lld ninja-build pkg-config protobuf-compiler protobuf-compiler-grpc \
-      libabsl-dev libcli11-dev libgrpc++-dev libhwy-dev libmsgpack-cxx-dev libprotobuf-dev libspdlog-dev \
+      libabsl-dev libcli11-dev libgrpc++-dev libhwy-dev libprotobuf-dev libspdlog-dev \
       libsqlite3-dev libssl-dev libxxhash-dev libyaml-cpp-dev nlohmann-json3-dev \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src

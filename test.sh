@@ -14,7 +14,7 @@ say() { printf '\n== %s (%d s)\n' "$*" "$(($(date +%s) - started))"; }
 
 say "installing what is missing"
 cmake/install_packages.sh test
-tests/packaging/install.sh
+tests/packaging/install.sh build/dev/packaging
 
 say "dev preset: build"
 cmake --preset dev >/dev/null

@@ -17,8 +17,8 @@ constexpr char kErrorInfoType[] = "google.rpc.ErrorInfo";
 
 // A gRPC peer throws away a whole trailer above 8 KiB and answers RESOURCE_EXHAUSTED instead of what happened. What is
 // counted there is the encoded text: three bytes for one outside ASCII in a message, four for three in the details.
-constexpr size_t kMaxMessageBytes = 2500;
-constexpr size_t kMaxDetailsBytes = 3500;
+constexpr size_t kMaxMessageBytes = 1500;
+constexpr size_t kMaxDetailsBytes = 4500;
 
 size_t EncodedSize(char c) { return c >= 0x20 && c <= 0x7e && c != '%' ? 1 : 3; }
 
@@ -55,7 +55,7 @@ std::string EncodeDetails(absl::StatusCode code, const std::string& message, con
 
   google::rpc::Status status;
   status.set_code(static_cast<int>(code));
-  status.set_message(Clip(message, kMaxDetailsBytes / 4));
+  status.set_message(message);  // Python's grpc_status refuses details whose message differs.
   for (size_t limit = kMaxDetailsBytes / 2;; limit /= 2) {
     status.clear_details();
     status.add_details()->PackFrom(proto);

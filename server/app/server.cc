@@ -60,6 +60,8 @@ absl::StatusOr<std::unique_ptr<CheckpointEngine>> OpenEngine(const DaemonOptions
   engine.download.budget = budget;
   engine.default_lease = options.session_lease;
   engine.ended_session_retention = options.ended_session_retention;
+  // The directory is locked, so nobody else goes by this name; and a restarted daemon has the leases of the one before.
+  engine.holder = absl::StrCat("local:", folder);
   return std::make_unique<CheckpointEngine>(std::move(store), std::move(registry), Clock::Real(), engine);
 }
 

@@ -19,7 +19,7 @@ constexpr uint32_t kMaxWriters = 65'536;
 constexpr size_t kMaxKeyBytes = 128;
 constexpr size_t kMaxMetadataBytes = 64u << 10;
 
-std::string HolderName() {
+std::string RandomHolder() {
   char host[256] = "host";
   gethostname(host, sizeof(host) - 1);
   absl::BitGen random;
@@ -34,7 +34,7 @@ absl::Status NamingRef(absl::Status status, const Ref& ref) {
 
 CheckpointEngine::CheckpointEngine(std::unique_ptr<ObjectStore> store, std::unique_ptr<Registry> registry,
                                    const Clock& clock, EngineOptions options)
-    : store_(std::move(store)), registry_(std::move(registry)), clock_(clock), options_(options), holder_(HolderName()),
+    : store_(std::move(store)), registry_(std::move(registry)), clock_(clock), options_(options), holder_(options.holder.empty() ? RandomHolder() : options.holder),
       pins_(*registry_, clock, holder_), manifests_(*store_, options.manifest_cache_bytes) {}
 
 absl::StatusOr<Session> CheckpointEngine::BeginSave(SessionSpec spec) {
@@ -198,7 +198,13 @@ absl::Status CheckpointEngine::Verify(const Ref& ref, const Cancellation& cancel
 
 absl::StatusOr<GarbageReport> CheckpointEngine::CollectGarbage(
     bool dry_run, const Cancellation& cancellation, const std::function<void(const GarbageReport&)>& progress) {
-  return cairn::CollectGarbage(*store_, *registry_, clock_, holder_, dry_run, cancellation, progress);
+  // The lease between daemons does not tell two collections of one daemon apart.
+  if (!garbage_mu_.TryLock()) return absl::AbortedError("this daemon is collecting garbage already; try again when it is done");
+  const absl::Status renewed = pins_.Renew();  // What was read until a moment ago holds nothing any more.
+  absl::StatusOr<GarbageReport> report =
+      renewed.ok() ? cairn::CollectGarbage(*store_, *registry_, clock_, holder_, dry_run, cancellation, progress) : renewed;
+  garbage_mu_.Unlock();
+  return report;
 }
 
 absl::Status CheckpointEngine::Maintain() {

@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/base/cancellation.h"
 #include "common/base/clock.h"
@@ -33,6 +34,9 @@ struct EngineOptions {
   absl::Duration min_lease = absl::Seconds(10);
   absl::Duration max_lease = absl::Hours(24);
   absl::Duration ended_session_retention = absl::Hours(24);
+  // Names this daemon in leases and pins: the same after a restart, another for every other daemon on this registry.
+  // Empty: a random one.
+  std::string holder;
 };
 
 struct SaveStatus {
@@ -69,8 +73,9 @@ class CheckpointEngine {
   absl::StatusOr<SaveStatus> GetSaveStatus(const std::string& session_id, std::optional<uint32_t> writer);
   // With auto_commit, the last writer's call commits: the session that it returns is then committed.
   absl::StatusOr<Session> FinishWriter(const std::string& session_id, uint32_t writer);
-  // FAILED_PRECONDITION while writers have not finished, or for what ManifestAssembler::Finish refuses; the session
-  // stays open and may go on. Committing again returns the same checkpoint.
+  // FAILED_PRECONDITION while writers have not finished: the session may go on. The same for what
+  // ManifestAssembler::Finish refuses: then the writers' records are wrong for good, and the session is to be aborted.
+  // Committing again returns the same checkpoint.
   absl::StatusOr<CheckpointRow> CommitSave(const std::string& session_id);
   absl::Status AbortSave(const std::string& session_id);
 
@@ -116,6 +121,7 @@ class CheckpointEngine {
   const EngineOptions options_;
   const std::string holder_;  // Names this daemon in leases and pins.
   ReadPins pins_;
+  absl::Mutex garbage_mu_;  // Held by the one collection of this process.
   ManifestCache manifests_;
 };
 

@@ -51,8 +51,9 @@ struct DownloadOptions {
 // at a time; calls block on the store.
 class Download {
  public:
-  // NOT_FOUND for a path that is no entry, INVALID_ARGUMENT for patterns that match nothing, boxes that leave their
-  // tensor, casts that do not exist, a start beyond the answer. All of it is checked before the first byte moves.
+  // NOT_FOUND for a path that is no entry and patterns that match nothing, INVALID_ARGUMENT for boxes that leave their
+  // tensor and casts that do not exist, OUT_OF_RANGE for a start beyond the answer. All of it is checked before the
+  // first byte moves.
   // `store` outlives the download.
   static absl::StatusOr<std::unique_ptr<Download>> Open(std::shared_ptr<const OpenCheckpoint> checkpoint,
                                                         ObjectStore& store, DownloadRequest request,

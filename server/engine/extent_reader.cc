@@ -25,7 +25,7 @@ absl::StatusOr<Buffer> ExtentReader::Read(const std::string& object_key, const E
                                                           extent.stored_bytes, ": ", read.message())),
                          where);
   }
-  CAIRN_RETURN_IF_ERROR(WithErrorInfo(std::move(read), where));
+  CAIRN_RETURN_IF_ERROR(WithErrorInfo(std::move(read), {"", where.metadata}));
   const Digest digest = DigestOf(absl::string_view(bytes.data(), bytes.size()));
   if (digest != extent.digest) {
     return WithErrorInfo(

@@ -11,48 +11,49 @@ ReadPins::ReadPins(Registry& registry, const Clock& clock, std::string holder, a
     : registry_(registry), clock_(clock), holder_(std::move(holder)), lease_(lease) {}
 
 absl::StatusOr<ReadPins::Pin> ReadPins::Acquire(const std::string& uid) {
+  Pin pin;
   {
     absl::MutexLock lock(&mu_);
-    const auto found = pinned_.find(uid);
-    // A live pin is renewed by Renew(), so its row holds.
-    if (found != pinned_.end()) {
-      if (Pin pin = found->second.lock()) return pin;
+    Slot& slot = slots_[uid];
+    pin = slot.pin.lock();
+    if (pin == nullptr) {
+      pin = std::make_shared<const std::string>(uid);
+      slot.pin = pin;
     }
+    // From here on Renew() keeps the row, if there is one that lasts until then.
+    if (slot.row_until >= clock_.Now() + lease_ / 2) return pin;
   }
-  CAIRN_RETURN_IF_ERROR(registry_.PinCheckpoint(uid, holder_, clock_.Now() + lease_));
-  absl::MutexLock lock(&mu_);
-  std::weak_ptr<const void>& slot = pinned_[uid];
-  if (Pin pin = slot.lock()) return pin;
-  Pin pin = std::make_shared<const std::string>(uid);
-  slot = pin;
+  absl::MutexLock rows(&rows_mu_);
+  CAIRN_RETURN_IF_ERROR(MakeRow(uid));
   return pin;
 }
 
+absl::Status ReadPins::MakeRow(const std::string& uid) {
+  const absl::Time until = clock_.Now() + lease_;
+  CAIRN_RETURN_IF_ERROR(registry_.PinCheckpoint(uid, holder_, until));
+  absl::MutexLock lock(&mu_);
+  slots_[uid].row_until = until;
+  return absl::OkStatus();
+}
+
 absl::Status ReadPins::Renew() {
-  std::vector<Pin> live;
-  std::vector<std::string> live_uids, dead_uids;
+  std::vector<std::string> uids;
   {
     absl::MutexLock lock(&mu_);
-    for (auto it = pinned_.begin(); it != pinned_.end();) {
-      if (Pin pin = it->second.lock()) {
-        live.push_back(std::move(pin));
-        live_uids.push_back(it->first);
-        ++it;
-      } else {
-        dead_uids.push_back(it->first);
-        pinned_.erase(it++);
-      }
-    }
+    for (const auto& [uid, slot] : slots_) uids.push_back(uid);
   }
   absl::Status result;
-  for (const std::string& uid : live_uids) result.Update(registry_.PinCheckpoint(uid, holder_, clock_.Now() + lease_));
-  for (const std::string& uid : dead_uids) {
+  for (const std::string& uid : uids) {
+    absl::MutexLock rows(&rows_mu_);
+    Pin pin;
     {
-      // Somebody may have begun to read it again meanwhile.
       absl::MutexLock lock(&mu_);
-      if (pinned_.contains(uid)) continue;
+      Slot& slot = slots_[uid];
+      pin = slot.pin.lock();
+      // Whoever acquires it now finds no row and waits for rows_mu_ to make one: after the removal, not before.
+      if (pin == nullptr) slots_.erase(uid);
     }
-    result.Update(registry_.UnpinCheckpoint(uid, holder_));
+    result.Update(pin != nullptr ? MakeRow(uid) : registry_.UnpinCheckpoint(uid, holder_));
   }
   return result;
 }

@@ -192,7 +192,7 @@ class GetTensorReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
 
   absl::Status EndStatus() ABSL_LOCKS_EXCLUDED(mu_) {
     absl::MutexLock lock(&mu_);
-    if (timed_out_) return absl::DeadlineExceededError("the client took nothing for too long");
+    if (timed_out_) return absl::UnavailableError("the client took nothing for too long");
     return failed_ ? absl::CancelledError("the client went away") : end_;
   }
 

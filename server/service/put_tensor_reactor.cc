@@ -44,7 +44,8 @@ struct Step {
   bool flush = false;
   bool close = false;  // The client has half-closed.
   std::shared_ptr<ByteBudget::Reservation> credit;  // Of the memory that `pieces` hold.
-  uint64_t bytes = 0;
+  uint64_t bytes = 0;   // Payload.
+  uint64_t memory = 0;  // Of the whole message.
 };
 
 absl::StatusOr<Step> ParseStep(const grpc::ByteBuffer& frame, uint64_t max_chunk_bytes) {
@@ -52,6 +53,7 @@ absl::StatusOr<Step> ParseStep(const grpc::ByteBuffer& frame, uint64_t max_chunk
   Step step;
   CAIRN_RETURN_IF_ERROR(wire::ParseFrame(frame, kMaxHeaderBytes, &message, &step.pieces));
   step.bytes = TotalSize(step.pieces);
+  step.memory = frame.Length();
   if (step.bytes > max_chunk_bytes) {
     return absl::InvalidArgumentError(absl::StrCat("chunk of ", step.bytes, " bytes, expected at most ", max_chunk_bytes));
   }
@@ -108,7 +110,7 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
     absl::MutexLock lock(&mu_);
     if (now - waiting_since_ < limit) return;
     waiting_since_ = absl::InfiniteFuture();
-    Fail(absl::DeadlineExceededError(absl::StrCat("the client sent nothing for ", absl::FormatDuration(limit),
+    Fail(absl::UnavailableError(absl::StrCat("the client sent nothing for ", absl::FormatDuration(limit),
                                                   "; it can resume at the last durable byte")));
   }
 
@@ -129,7 +131,7 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
       Fail(step.status());
       return;
     }
-    if (step->bytes > 0 && !EnsureCredit()) {
+    if (!EnsureCredit()) {
       // Not reading on is what slows the client down. The grant may come in any thread; the queue goes on from there.
       auto waiting = std::make_shared<Step>(*std::move(step));
       service_.budget.Acquire(CreditBytes(), [self = self_, waiting](ByteBudget::Reservation credit) {
@@ -206,7 +208,7 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
   bool Enqueue(Step step) ABSL_LOCKS_EXCLUDED(mu_) {
     absl::MutexLock lock(&mu_);
     step.credit = credit_;
-    credit_used_ += step.bytes;
+    credit_used_ += step.memory;
     // The credit is kept while an extent is open: a stream that has begun one can always complete it, so streams that
     // wait for credit never wait for each other.
     const uint64_t extent = service_.engine.options().upload.extent_bytes;
@@ -216,7 +218,7 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
       at_border_ = (step.offset + step.bytes) % extent == 0;
     }
     if (credit_used_ >= extent && at_border_) DropCreditLocked();
-    pending_bytes_ += step.bytes;
+    pending_bytes_ += step.memory;
     const bool close = step.close;
     pending_.push_back(std::move(step));
     reading_ = pending_bytes_ < kWindowBytes && pending_.size() < kWindowSteps;

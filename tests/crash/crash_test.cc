@@ -1,9 +1,6 @@
 // Kills a real daemon with SIGKILL, at named fail points and at random moments, under several writers. Whatever was
 // committed must be there whole, byte for byte; whatever was not must not be seen; and the saves that were under way
 // go on by themselves once the daemon is back.
-#include <signal.h>
-#include <sys/wait.h>
-
 #include <atomic>
 #include <chrono>
 #include <mutex>
@@ -29,9 +26,12 @@ const std::vector<std::string>& Flags() {
   return *flags;
 }
 
+// Some objects per writer.
+TestModel ModelOf(int64_t step) { return TestModel(static_cast<uint64_t>(step), kWriters, /*rows_per_writer=*/600); }
+
 // Saves one step with several writers at once.
 absl::Status SaveWithAllWriters(const client::Client& client, int64_t step) {
-  const TestModel model(static_cast<uint64_t>(step), kWriters);
+  const TestModel model = ModelOf(step);
   client::SaveSpec spec;
   spec.name = "run";
   spec.step = step;
@@ -60,11 +60,20 @@ void CheckAll(const client::Client& client, const std::set<int64_t>& committed) 
   std::set<int64_t> seen;
   for (const client::CheckpointInfo& checkpoint : listed) {
     seen.insert(checkpoint.step);
-    CAIRN_EXPECT_OK(TestModel(static_cast<uint64_t>(checkpoint.step), kWriters).Check(client, checkpoint.ShownRef()));
+    CAIRN_EXPECT_OK(ModelOf(checkpoint.step).Check(client, checkpoint.ShownRef()));
     CAIRN_ASSERT_OK_AND_ASSIGN(const auto verified, client.Verify(checkpoint.UidRef()));
     EXPECT_TRUE(verified.problems.empty()) << verified.problems[0].message;
   }
   for (int64_t step : committed) EXPECT_TRUE(seen.contains(step)) << "step " << step << " was committed and is gone";
+}
+
+// Whether the daemon ends by itself before the work that is under way does.
+bool DiesBefore(DaemonProcess& daemon, const std::atomic<bool>& done) {
+  while (!done) {
+    if (!daemon.Running()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return false;
 }
 
 class FailPointCrashTest : public ::testing::TestWithParam<std::pair<const char*, int>> {};
@@ -80,9 +89,13 @@ TEST_P(FailPointCrashTest, ASaveGoesOnAfterTheDaemonWasKilledThereAndNothingIsLo
 
   daemon.Start({{"CAIRN_FAIL_POINT", absl::StrCat(point, "=kill:", nth)}});
   absl::Status saved;
-  std::thread saving([&] { saved = SaveWithAllWriters(client, 2); });
-  const int status = daemon.Wait();
-  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) << "the fail point was not reached";
+  std::atomic<bool> done{false};
+  std::thread saving([&] {
+    saved = SaveWithAllWriters(client, 2);
+    done = true;
+  });
+  EXPECT_TRUE(DiesBefore(daemon, done)) << "the fail point was not reached";
+  daemon.Kill();
   daemon.Start();
   // While the save is still going on: the old one is whole, and half a new one is not to be seen.
   CheckAll(daemon.Connect(), {1});
@@ -121,8 +134,13 @@ TEST(GarbageCrashTest, ACollectionThatWasKilledIsFinishedByTheNextOne) {
     CAIRN_ASSERT_OK(SaveWithAllWriters(client, 1));
     CAIRN_ASSERT_OK(SaveWithAllWriters(client, 2));
     CAIRN_ASSERT_OK(client.DeleteCheckpoint("run@1"));
-    std::thread collecting([&] { (void)client.CollectGarbage(false); });
-    EXPECT_TRUE(WIFSIGNALED(daemon.Wait())) << point;
+    std::atomic<bool> done{false};
+    std::thread collecting([&] {
+      (void)client.CollectGarbage(false);
+      done = true;
+    });
+    EXPECT_TRUE(DiesBefore(daemon, done)) << point;
+    daemon.Kill();
     daemon.Start();
     collecting.join();
     CAIRN_ASSERT_OK(client.CollectGarbage(false));
