@@ -71,12 +71,11 @@ def inputs(name):
     if bits <= 8:
         return all_codes(name)
     unsigned = UNSIGNED[bits // 8]
-    with np.errstate(over="ignore", under="ignore"):
-        around = codes_of(np.concatenate([edges(other) for other in DTYPES]).astype(dtype_of(name)))
+    around = codes_of(np.concatenate([edges(other) for other in DTYPES]).astype(dtype_of(name)))
     sign = unsigned(1 << (bits - 1))
     infinity = codes_of(np.array([np.inf], dtype=dtype_of(name)))[0]
-    special = np.array([0, 1, infinity, infinity - 1, infinity + 1, sign - unsigned(1),
-                        infinity | infinity >> unsigned(1), infinity + (sign - infinity) // unsigned(3)], dtype=unsigned)
+    payloads = [infinity | infinity >> unsigned(1), infinity + (sign - infinity) // unsigned(3)]
+    special = np.array([0, 1, infinity, infinity - 1, infinity + 1, sign - unsigned(1), *payloads], dtype=unsigned)
     fixed = np.unique(np.concatenate([special, special | sign]))
     steps = np.concatenate([around, around - unsigned(1), around + unsigned(1)])
     near = np.unique(np.concatenate([steps, steps | sign]))
@@ -112,4 +111,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with np.errstate(all="ignore"):
+        main()

@@ -1,6 +1,6 @@
 // Kernels and tables against the scalar specification, for every instruction set of this machine.
 
-#include <array>
+#include <algorithm>
 #include <random>
 
 #include "common/cast/cast_kernels.h"
@@ -113,10 +113,10 @@ TEST(CastPaths, KernelsTakeEveryLengthAtEveryAddressAndWriteNoFurther) {
     ForEachTarget([&, from = from, to = to] {
       for (size_t length = 0; length <= 67; ++length) {
         for (size_t start = 0; start < 9; ++start) {
-          // Sources and targets at odd addresses; the source ends with its allocation, so that ASan sees a read too far.
+          // The source ends with its allocation, so that ASan sees a read too far.
           const std::string bytes = values.substr(7 * length * start, length * ItemBytes(from));
-          std::vector<char> src(start);
-          src.insert(src.end(), bytes.begin(), bytes.end());
+          std::vector<char> src(start + bytes.size());
+          std::copy(bytes.begin(), bytes.end(), src.begin() + static_cast<ptrdiff_t>(start));
           std::vector<char> dst(start + length * ItemBytes(to) + 9, '\x5a');
           ASSERT_TRUE(cast_internal::CastVectorized(from, src.data() + start, to, dst.data() + start, length));
           const std::string all(dst.begin(), dst.end());

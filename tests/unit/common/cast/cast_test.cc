@@ -143,7 +143,7 @@ TEST(CastScalar, KnowsTheLandmarksOfEveryType) {
   }
 }
 
-// What comes out of infinity, minus infinity, NaN, minus NaN, minus zero and the first value that rounds too far.
+// What comes out of infinity, minus infinity, NaN, minus NaN and minus zero. 1e300 becomes what infinity becomes.
 struct Specials {
   uint64_t infinity, minus_infinity, nan, minus_nan, minus_zero;
 };
@@ -229,7 +229,8 @@ TEST(CastScalar, WideningAndComingBackChangesNothing) {
       for (uint64_t code = 0; code < uint64_t{1} << CodeBits(narrow); ++code) {
         uint64_t want = code;
         // A signalling NaN comes back quiet.
-        if (std::isnan(ValueOf(narrow, code))) want |= FromDouble(kNan, narrow) & ~(uint64_t{1} << (CodeBits(narrow) - 1));
+        const uint64_t sign = uint64_t{1} << (CodeBits(narrow) - 1);
+        if (std::isnan(ValueOf(narrow, code))) want |= FromDouble(kNan, narrow) & ~sign;
         if (CodeAt(back, narrow, code) != want) {
           ADD_FAILURE() << DtypeName(narrow) << " " << std::hex << code << " through " << DtypeName(wide) << " became "
                         << CodeAt(back, narrow, code);
@@ -282,7 +283,8 @@ TEST(CastElements, RefusesSizesThatDoNotFit) {
   };
   EXPECT_THAT(cast(8, 4), IsOk());
   EXPECT_THAT(cast(0, 0), IsOk());
-  for (auto [src_bytes, dst_bytes] : {std::pair<size_t, size_t>{8, 3}, {8, 5}, {8, 8}, {7, 4}, {9, 4}, {3, 0}, {0, 2}}) {
+  constexpr std::pair<size_t, size_t> kWrong[] = {{8, 3}, {8, 5}, {8, 8}, {7, 4}, {9, 4}, {3, 0}, {0, 2}};
+  for (auto [src_bytes, dst_bytes] : kWrong) {
     EXPECT_THAT(cast(src_bytes, dst_bytes), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("do not become")));
   }
   EXPECT_THAT(cast(8, 4, Dtype::kFloat32), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("do not become")));
