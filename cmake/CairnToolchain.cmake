@@ -14,9 +14,9 @@ endif()
 
 find_program(CAIRN_CCACHE ccache)
 if(CAIRN_CCACHE)
-  # Precompiled headers carry time stamps; ccache must be told that they do not matter.
+  # Paths relative to the checkout, so that a second checkout and another build folder hit what the first has filled.
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
-      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${CAIRN_CCACHE})
+      CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${CAIRN_CCACHE})
 endif()
 
 # mold links a test binary in a tenth of the time of GNU ld; lld is nearly as good.

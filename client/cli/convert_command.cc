@@ -37,7 +37,7 @@ absl::Status Run(CommandContext& context, const Options& options) {
   CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointWriter> writer, CreateTarget(target));
   CAIRN_ASSIGN_OR_RETURN(
       const TransferResult result,
-      RunTransfer(context, absl::StrCat("convert ", target.path), *source.reader, plan, *writer));
+      RunTransfer(context, absl::StrCat("convert ", target.path), *source.reader, plan, *writer, target.options.drop_unsupported));
   if (context.console.json()) {
     context.console.PrintJson({{"source", source.spec.path},
                                {"source_format", std::string(source.spec.format->name())},

@@ -44,7 +44,7 @@ absl::Status Run(CommandContext& context, const Options& options) {
                                 [&](const auto& step) { return source->IsCast(step.source_entry); }));
 
   const std::string label = absl::StrCat("pull ", source->checkpoint().ShownRef());
-  CAIRN_ASSIGN_OR_RETURN(const TransferResult result, RunTransfer(context, label, *source, plan, *writer));
+  CAIRN_ASSIGN_OR_RETURN(const TransferResult result, RunTransfer(context, label, *source, plan, *writer, target.options.drop_unsupported));
   if (context.console.json()) {
     context.console.PrintJson({{"checkpoint", CheckpointToJson(source->checkpoint())},
                                {"path", target.path},

@@ -168,11 +168,12 @@ absl::StatusOr<PlanOptions> MakePlanOptions(const SourceOptions& options, std::o
 
 absl::StatusOr<TransferResult> RunTransfer(CommandContext& context, const std::string& label,
                                            CheckpointReader& reader, const ConvertPlan& plan,
-                                           CheckpointWriter& writer) {
+                                           CheckpointWriter& writer, bool may_drop) {
   const std::unique_ptr<ProgressMeter> meter = context.console.StartProgress(label);
   TransferResult result;
   ConvertOptions options;
   options.cancellation = context.cancellation;
+  options.may_drop = may_drop;
   options.progress = [&](const ConvertProgress& progress) {
     result.entries = progress.entries_done;
     result.bytes = progress.bytes_done;

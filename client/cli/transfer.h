@@ -76,7 +76,7 @@ struct TransferResult {
 // Runs the plan with a progress display, until done or interrupted.
 absl::StatusOr<TransferResult> RunTransfer(CommandContext& context, const std::string& label,
                                            CheckpointReader& reader, const ConvertPlan& plan,
-                                           CheckpointWriter& writer);
+                                           CheckpointWriter& writer, bool may_drop);
 
 // "291 entries, 12.6 GiB in 0:11".
 std::string Describe(const TransferResult& result);

@@ -56,7 +56,7 @@ class Conversion {
   }
 
  private:
-  // A writer that forgets an entry would lose it silently.
+  // A writer that forgets an entry would lose it silently, unless it was told to drop what it cannot hold.
   absl::Status CheckOrder(const std::vector<size_t>& order) const {
     std::vector<bool> seen(plan_.target.entries.size());
     for (const size_t i : order) {
@@ -67,7 +67,7 @@ class Conversion {
       seen[i] = true;
     }
     for (size_t i = 0; i < seen.size(); ++i) {
-      if (HasBytes(plan_.target.entries[i]) && !seen[i]) {
+      if (HasBytes(plan_.target.entries[i]) && !seen[i] && !options_.may_drop) {
         return absl::InternalError(absl::StrCat("the writer does not ask for entry \"",
                                                 plan_.target.entries[i].path.ToString(), "\""));
       }

@@ -22,6 +22,9 @@ struct ConvertOptions {
   uint64_t window_bytes = 4u << 20;  // Memory: at most two windows, whatever the tensors' size.
   std::function<void(const ConvertProgress&)> progress = {};  // Called in this thread, after each window.
   Cancellation cancellation = {};
+  // The writer was told to drop what it cannot hold (WriteOptions::drop_unsupported). Otherwise a writer that does not
+  // ask for an entry is a bug, and INTERNAL.
+  bool may_drop = false;
 };
 
 // Runs a plan: reader -> cast, one window at a time -> writer, Begin to Finish. The first error ends it, with

@@ -65,7 +65,7 @@ class CheckpointWriter {
   // Takes the whole index (it must outlive the writer) and returns the order in which it wants the entries that have
   // bytes (tensors and assets, those of zero bytes included). Values and aliases are written from the index alone.
   // INVALID_ARGUMENT, naming the first entries and what to do, for what the format cannot hold: nothing is dropped
-  // silently.
+  // silently. With WriteOptions::drop_unsupported such entries are missing in the order instead.
   virtual absl::StatusOr<std::vector<size_t>> Begin(const CheckpointIndex& index) = 0;
 
   // Begins the next entry. Returns the offset from which its bytes are wanted: 0, unless the target has the front of

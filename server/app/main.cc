@@ -1,4 +1,5 @@
 // cairnd: parse, build, serve, drain. The only place of the daemon that exits.
+#include <grpc/grpc.h>
 #include <malloc.h>
 #include <signal.h>
 #include <unistd.h>
@@ -68,6 +69,8 @@ int main(int argc, char** argv) {
   TuneAllocator();
   // An experiment of gRPC 1.51 that costs a sixth of the throughput of large messages.
   setenv("GRPC_EXPERIMENTS", "-tcp_read_chunks", /*overwrite=*/0);
+  // Held for ever: gRPC 1.51 may wait ten seconds for its own poller when the server goes.
+  grpc_init();
   const std::vector<std::string> args(argv + 1, argv + argc);
   const absl::StatusOr<cairn::ParsedOptions> parsed = cairn::ParseOptions(args, cairn::ProcessEnv);
   if (!parsed.ok()) return Fail(parsed.status());

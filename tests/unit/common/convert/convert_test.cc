@@ -232,6 +232,11 @@ TEST(RunConvert, RefusesAWriterThatForgetsAnEntry) {
   AddFloats(reader, "b", 1);
   writer.forget_last = true;
   EXPECT_THAT(Convert(reader, writer), StatusIs(absl::StatusCode::kInternal, HasSubstr("\"a\"")));
+  ConvertOptions options;
+  options.may_drop = true;
+  FakeWriter dropping;
+  dropping.forget_last = true;
+  CAIRN_EXPECT_OK(Convert(reader, dropping, {}, options));
 }
 
 }  // namespace
