@@ -98,6 +98,7 @@ function(cairn_fuzz_target name)
   cairn_executable(${name} SRCS ${ARG_SRCS} DEPS ${ARG_DEPS})
   target_compile_options(${name} PRIVATE -fsanitize=fuzzer)
   target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  add_dependencies(fuzz_and_lock_analysis ${name})
   set(found ${CMAKE_CURRENT_BINARY_DIR}/corpus/${name})
   file(MAKE_DIRECTORY ${found})
   add_test(NAME ${name}
