@@ -65,7 +65,7 @@ expect() {  # expect WHAT EXPECTED FOUND
 inspect() { podman image inspect --format "$1" cairnd:test; }
 expect "user" "10001:10001" "$(inspect '{{.Config.User}}')"
 expect "entry point" "[cairnd]" "$(inspect '{{.Config.Entrypoint}}')"
-expect "health check" "[CMD cairn doctor]" "$(inspect '{{.Healthcheck.Test}}')"
+expect "health check" "[CMD cairn doctor]" "$(inspect '{{.HealthCheck.Test}}')"
 
 chown 10001:10001 "$work/data"
 limits=(--ulimit nofile=4096:4096 --ulimit nproc=4096:4096 --no-healthcheck --network none)
