@@ -23,8 +23,8 @@ const absl::Status& StatusOf(const absl::StatusOr<T>& result) {
 // matter.
 absl::Status Named(const absl::Status& status, absl::string_view what);
 
-// The end of a stream, with DEADLINE_EXCEEDED as UNAVAILABLE: our streams have no deadline, but the daemon ends those
-// on which nothing moved for long, because their owner had something else to do.
+// The end of a stream, with DEADLINE_EXCEEDED as UNAVAILABLE: our streams have no deadline, so it is somebody between
+// us and the daemon who ended one on which nothing moved for long.
 absl::Status ResumeIfIdle(const absl::Status& end);
 
 // Decides how often something is tried again, and pauses in between. UNAVAILABLE means "try again", and nothing else
