@@ -5,6 +5,7 @@ find_package(spdlog REQUIRED)
 find_package(PkgConfig REQUIRED)
 
 pkg_check_modules(OPENSSL_CRYPTO REQUIRED IMPORTED_TARGET libcrypto)
+pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
 pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy)
 pkg_check_modules(PROTOBUF REQUIRED IMPORTED_TARGET protobuf)

@@ -7,7 +7,7 @@
 namespace cairn::cli {
 
 std::string SessionKey(const PushIdentity& identity) {
-  Digester digester;
+  Digester digester(DigestAlgorithm::kSha256);
   // Each part with its length, so that no two identities run into the same text.
   const auto add = [&](absl::string_view part) {
     digester.Update(absl::StrCat(part.size(), ":", part, ";"));

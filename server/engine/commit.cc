@@ -107,7 +107,7 @@ absl::StatusOr<CheckpointRow> CheckpointEngine::CommitSave(const std::string& se
     const std::string bytes = EncodeManifest(manifest);
     row.manifest_key = absl::StrCat(session_id, "/manifest-", RandomHex().substr(0, 16));
     row.manifest_bytes = bytes.size();
-    row.manifest_digest = DigestOf(bytes);
+    row.manifest_digest = DigestOf(bytes, DigestAlgorithm::kSha256);
     CAIRN_FAIL_POINT("commit.before_manifest");
     CAIRN_RETURN_IF_ERROR(PutObject(*store_, row.manifest_key, bytes));
     CAIRN_FAIL_POINT("commit.before_row");

@@ -26,7 +26,7 @@ absl::StatusOr<Buffer> ExtentReader::Read(const std::string& object_key, const E
                          where);
   }
   CAIRN_RETURN_IF_ERROR(WithErrorInfo(std::move(read), {"", where.metadata}));
-  const Digest digest = DigestOf(absl::string_view(bytes.data(), bytes.size()));
+  const Digest digest = DigestOf(absl::string_view(bytes.data(), bytes.size()), extent.digest.algorithm());
   if (digest != extent.digest) {
     return WithErrorInfo(
         absl::DataLossError(absl::StrCat("object ", object_key, ", bytes ", extent.offset, "+", extent.stored_bytes,

@@ -8,7 +8,7 @@ namespace cairn {
 namespace {
 
 constexpr absl::string_view kMagic = "CAIRNMFT";
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr size_t kHeaderBytes = 16;  // MANIFEST.md, section "Header".
 constexpr size_t kFooterBytes = 32;
 
@@ -64,7 +64,7 @@ std::string EncodeManifest(const Manifest& manifest) {
       WriteExtents(stored.shards.at(0).extents, out);
     }
   }
-  out.Raw(DigestOf(bytes).AsBytes());
+  out.Raw(DigestOf(bytes, DigestAlgorithm::kSha256).AsBytes());
   return bytes;
 }
 
@@ -77,15 +77,16 @@ absl::StatusOr<Manifest> DecodeManifest(absl::string_view bytes) {
   CAIRN_RETURN_IF_ERROR(in.Raw(kMagic.size()).status());
   CAIRN_ASSIGN_OR_RETURN(const uint32_t version, in.Fixed32());
   CAIRN_ASSIGN_OR_RETURN(const uint32_t flags, in.Fixed32());
-  if (version > kVersion || flags != 0) {
+  if (version < 1 || version > kVersion || flags != 0) {
     return absl::FailedPreconditionError(absl::StrCat("manifest: version ", version, ", flags ", flags,
-                                                      "; this program reads version ", kVersion,
+                                                      "; this program reads versions 1 to ", kVersion,
                                                       " without flags: use a newer cairnd"));
   }
-  if (DigestOf(body).AsBytes() != bytes.substr(body.size())) {
+  if (DigestOf(body, DigestAlgorithm::kSha256).AsBytes() != bytes.substr(body.size())) {
     return absl::DataLossError("manifest: its digest does not match its bytes");
   }
 
+  const DigestFields digests = version == 1 ? DigestFields::kSha256 : DigestFields::kAny;
   Manifest manifest;
   CAIRN_ASSIGN_OR_RETURN(const uint64_t metadata, in.Count(2));
   for (uint64_t i = 0; i < metadata; ++i) {
@@ -105,14 +106,14 @@ absl::StatusOr<Manifest> DecodeManifest(absl::string_view bytes) {
         StoredShard shard;
         CAIRN_ASSIGN_OR_RETURN(shard.box, ReadBox(in, stored.entry.shape));
         CAIRN_ASSIGN_OR_RETURN(shard.byte_size, ByteSize(stored.entry.dtype, shard.box.extent));
-        CAIRN_ASSIGN_OR_RETURN(shard.extents, ReadExtents(in, manifest.objects.size()));
+        CAIRN_ASSIGN_OR_RETURN(shard.extents, ReadExtents(in, manifest.objects.size(), digests));
         CAIRN_RETURN_IF_ERROR(CheckExtentsFill(in, shard));
         stored.shards.push_back(std::move(shard));
       }
     } else if (stored.entry.kind == EntryKind::kAsset) {
       StoredShard shard;
       shard.byte_size = stored.entry.byte_size;
-      CAIRN_ASSIGN_OR_RETURN(shard.extents, ReadExtents(in, manifest.objects.size()));
+      CAIRN_ASSIGN_OR_RETURN(shard.extents, ReadExtents(in, manifest.objects.size(), digests));
       CAIRN_RETURN_IF_ERROR(CheckExtentsFill(in, shard));
       stored.shards.push_back(std::move(shard));
     }

@@ -25,10 +25,10 @@ absl::StatusOr<std::shared_ptr<const Manifest>> ManifestCache::Load(const Checkp
                          {"MANIFEST_MISSING", {{"object", row.manifest_key}}});
   }
   if (!bytes.ok()) return Annotate(bytes.status(), what);
-  if (bytes->size() != row.manifest_bytes || DigestOf(*bytes) != row.manifest_digest) {
+  if (bytes->size() != row.manifest_bytes || DigestOf(*bytes, DigestAlgorithm::kSha256) != row.manifest_digest) {
     return WithErrorInfo(absl::DataLossError(absl::StrCat(what, ": object ", row.manifest_key,
                                                           " is not what the registry says: digest ",
-                                                          DigestOf(*bytes).ToHex(), ", expected ",
+                                                          DigestOf(*bytes, DigestAlgorithm::kSha256).ToHex(), ", expected ",
                                                           row.manifest_digest.ToHex())),
                          {"MANIFEST_DAMAGED", {{"object", row.manifest_key}}});
   }

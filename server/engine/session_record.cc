@@ -5,7 +5,7 @@
 
 namespace cairn {
 namespace {
-constexpr uint8_t kVersion = 1;
+constexpr uint8_t kVersion = 2;
 }
 
 std::string EncodeSessionRecord(const SessionRecord& record) {
@@ -28,7 +28,10 @@ absl::StatusOr<SessionRecord> DecodeSessionRecord(absl::string_view bytes) {
   BinaryReader in(bytes);
   SessionRecord record;
   CAIRN_ASSIGN_OR_RETURN(const uint8_t version, in.Byte());
-  if (version != kVersion) return in.Damaged(absl::StrCat("session record version ", version, ", expected 1"));
+  if (version < 1 || version > kVersion) {
+    return in.Damaged(absl::StrCat("session record version ", version, ", expected 1 to ", kVersion));
+  }
+  const DigestFields digests = version == 1 ? DigestFields::kSha256 : DigestFields::kAny;
   CAIRN_ASSIGN_OR_RETURN(record.objects, ReadTexts(in));
   CAIRN_ASSIGN_OR_RETURN(const uint64_t count, in.Count(5));
   record.pieces.resize(count);
@@ -38,7 +41,7 @@ absl::StatusOr<SessionRecord> DecodeSessionRecord(absl::string_view bytes) {
       CAIRN_ASSIGN_OR_RETURN(piece.box, ReadBox(in, piece.entry.shape));
     }
     CAIRN_ASSIGN_OR_RETURN(piece.start, in.Varint());
-    CAIRN_ASSIGN_OR_RETURN(piece.extents, ReadExtents(in, record.objects.size()));
+    CAIRN_ASSIGN_OR_RETURN(piece.extents, ReadExtents(in, record.objects.size(), digests));
     CAIRN_ASSIGN_OR_RETURN(const uint8_t finished, in.Byte());
     if (finished > 1) return in.Damaged("finished flag");
     piece.finished = finished == 1;

@@ -10,7 +10,7 @@ namespace {
 
 constexpr uint8_t kTextSegment = 0;
 constexpr uint8_t kIndexSegment = 1;
-constexpr uint64_t kMinExtentBytes = 37;  // Digest, and five fields of a byte each.
+constexpr uint64_t kMinExtentBytes = 22;  // The shortest digest, and six fields of a byte each.
 constexpr uint64_t kMaxSegments = 64;
 
 uint64_t ZigZag(int64_t value) { return (static_cast<uint64_t>(value) << 1) ^ static_cast<uint64_t>(value >> 63); }
@@ -138,7 +138,7 @@ absl::StatusOr<Box> ReadBox(BinaryReader& in, absl::Span<const int64_t> shape) {
 void WriteExtents(absl::Span<const Extent> extents, BinaryWriter& out) {
   out.Varint(extents.size());
   for (const Extent& extent : extents) {
-    out.Raw(extent.digest.AsBytes());
+    out.Text(extent.digest.AsBytes());
     out.Varint(extent.object);
     out.Varint(extent.offset);
     out.Varint(extent.stored_bytes);
@@ -147,12 +147,16 @@ void WriteExtents(absl::Span<const Extent> extents, BinaryWriter& out) {
   }
 }
 
-absl::StatusOr<std::vector<Extent>> ReadExtents(BinaryReader& in, uint64_t object_count) {
+absl::StatusOr<std::vector<Extent>> ReadExtents(BinaryReader& in, uint64_t object_count, DigestFields digests) {
   CAIRN_ASSIGN_OR_RETURN(const uint64_t count, in.Count(kMinExtentBytes));
   std::vector<Extent> extents(count);
   for (Extent& extent : extents) {
-    CAIRN_ASSIGN_OR_RETURN(const absl::string_view digest, in.Raw(32));
-    CAIRN_ASSIGN_OR_RETURN(extent.digest, Digest::FromBytes(digest));
+    CAIRN_ASSIGN_OR_RETURN(const absl::string_view raw_digest,
+                           digests == DigestFields::kSha256 ? in.Raw(static_cast<uint64_t>(DigestAlgorithm::kSha256))
+                                                            : in.Text());
+    absl::StatusOr<Digest> digest = Digest::FromBytes(raw_digest);
+    if (!digest.ok()) return in.Damaged(digest.status().message());
+    extent.digest = *digest;
     CAIRN_ASSIGN_OR_RETURN(const uint64_t object, in.Varint());
     if (object >= object_count) return in.Damaged(absl::StrCat("object number ", object, " of ", object_count));
     extent.object = static_cast<uint32_t>(object);

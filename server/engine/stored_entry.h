@@ -46,7 +46,9 @@ absl::StatusOr<Entry> ReadEntry(BinaryReader& in);
 void WriteBox(const Box& box, BinaryWriter& out);
 absl::StatusOr<Box> ReadBox(BinaryReader& in, absl::Span<const int64_t> shape);
 void WriteExtents(absl::Span<const Extent> extents, BinaryWriter& out);
-absl::StatusOr<std::vector<Extent>> ReadExtents(BinaryReader& in, uint64_t object_count);
+// Version 1 of both formats had 32 bytes of SHA-256 in each extent; later ones tell which digest it is.
+enum class DigestFields { kSha256, kAny };
+absl::StatusOr<std::vector<Extent>> ReadExtents(BinaryReader& in, uint64_t object_count, DigestFields digests);
 void WriteTexts(absl::Span<const std::string> texts, BinaryWriter& out);
 absl::StatusOr<std::vector<std::string>> ReadTexts(BinaryReader& in);
 

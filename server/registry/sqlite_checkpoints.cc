@@ -38,7 +38,7 @@ absl::StatusOr<CheckpointRow> ReadRow(Connection& db, const Statement& row) {
   absl::StatusOr<Digest> digest = Digest::FromBytes(row.Bytes(7));
   if (!digest.ok()) {
     return absl::DataLossError("registry database " + db.path() + ": checkpoint " + checkpoint.uid +
-                               ": its manifest's digest has not 32 bytes");
+                               ": its manifest's digest is no digest");
   }
   checkpoint.manifest_digest = *digest;
   checkpoint.manifest_bytes = row.Uint(8);

@@ -17,7 +17,7 @@ namespace {
 constexpr uint64_t kMaxEntriesPageBytes = 2u << 20;
 
 std::string EntryDigest(const StoredEntry& stored) {
-  Digester digester;
+  Digester digester(DigestAlgorithm::kSha256);
   for (const StoredShard& shard : stored.shards) {
     digester.Update(shard.box.ToString());
     for (const Extent& extent : shard.extents) digester.Update(extent.digest.AsBytes());

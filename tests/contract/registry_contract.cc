@@ -11,7 +11,7 @@ namespace cairn::testing {
 
 absl::Time At(int64_t seconds) { return absl::FromUnixSeconds(1'700'000'000 + seconds); }
 
-Digest DigestNumber(uint64_t number) { return DigestOf(absl::StrCat("extent ", number)); }
+Digest DigestNumber(uint64_t number) { return DigestOf(absl::StrCat("extent ", number), DigestAlgorithm::kXxh3); }
 
 std::vector<Digest> DigestNumbers(uint64_t first, size_t count) {
   std::vector<Digest> digests;
@@ -43,7 +43,7 @@ CheckpointRow RowOf(absl::string_view uid, absl::string_view name, int64_t step)
   row.step = step;
   row.created_at = At(1);
   row.manifest_key = absl::StrCat("manifest-", uid);
-  row.manifest_digest = DigestOf(row.manifest_key);
+  row.manifest_digest = DigestOf(row.manifest_key, DigestAlgorithm::kSha256);
   row.manifest_bytes = 7;
   return row;
 }
@@ -70,7 +70,7 @@ std::vector<std::string> UidsOf(const std::vector<CheckpointRow>& rows) {
 }
 
 std::vector<std::string> CondemnedKeys(Registry& registry, size_t limit) {
-  const auto garbage = registry.CondemnObjects(limit, /*dry_run=*/false);
+  const auto garbage = registry.CondemnObjects(limit);
   CAIRN_EXPECT_OK(garbage);
   std::vector<std::string> keys;
   if (garbage.ok()) {

@@ -9,7 +9,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::string bytes(reinterpret_cast<const char*>(data), size);
   if (bytes.size() > 48) {
     const std::string body = bytes.substr(0, bytes.size() - 32);
-    bytes = body + std::string(cairn::DigestOf(body).AsBytes());
+    bytes = body + std::string(cairn::DigestOf(body, cairn::DigestAlgorithm::kSha256).AsBytes());
   }
   const absl::StatusOr<cairn::Manifest> manifest = cairn::DecodeManifest(bytes);
   if (!manifest.ok()) return 0;

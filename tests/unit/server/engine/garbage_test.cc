@@ -23,7 +23,37 @@ TEST_F(GarbageTest, ADeletedCheckpointIsCollectedAndTheOthersStay) {
   EXPECT_EQ(loaded.at("b"), b.bytes);
 }
 
-TEST_F(GarbageTest, ADryRunCountsAndChangesNothing) {
+bool operator==(const GarbageReport& a, const GarbageReport& b) {
+  return a.purged_checkpoints == b.purged_checkpoints && a.expired_sessions == b.expired_sessions &&
+         a.deleted_objects == b.deleted_objects && a.deleted_bytes == b.deleted_bytes;
+}
+
+TEST_F(GarbageTest, ADryRunCountsWhatTheRunThenDoes) {
+  const TestTensor shared = MakeTensor("a", Dtype::kUint8, {20'000}, 1);
+  CAIRN_ASSERT_OK(Save("run", 1, {shared, MakeTensor("b", Dtype::kUint8, {30'000}, 2)}));
+  CAIRN_ASSERT_OK(Save("run", 2, {shared}));
+  CAIRN_ASSERT_OK(engine_->DeleteCheckpoint(*Ref::Parse("run@1")));
+  // A session that nobody goes on with; beside what it recorded lies an object that it could not record.
+  CAIRN_ASSERT_OK_AND_ASSIGN(const std::string session, Begin("run", 3));
+  CAIRN_ASSERT_OK(PutAll(session, 0, {MakeTensor("c", Dtype::kUint8, {40'000}, 3)}));
+  CAIRN_ASSERT_OK(PutObject(*base_store_, session + "/0-orphan", "bytes"));
+  clock_.Advance(absl::Hours(25));
+
+  const size_t before = ObjectCount();
+  CAIRN_ASSERT_OK_AND_ASSIGN(const GarbageReport dry, Collect(/*dry_run=*/true));
+  EXPECT_EQ(ObjectCount(), before);
+  EXPECT_EQ(dry.purged_checkpoints, 1u);
+  EXPECT_EQ(dry.expired_sessions, 1u);
+  EXPECT_GE(dry.deleted_bytes, 40'000u);
+  CAIRN_ASSERT_OK_AND_ASSIGN(const GarbageReport run, Collect());
+  EXPECT_TRUE(dry == run) << dry.deleted_objects << " objects and " << dry.deleted_bytes << " bytes, then "
+                          << run.deleted_objects << " and " << run.deleted_bytes;
+  EXPECT_EQ(ObjectCount(), before - run.deleted_objects);
+  CAIRN_ASSERT_OK_AND_ASSIGN(const auto loaded, Load("run@2"));
+  EXPECT_EQ(loaded.at("a"), shared.bytes);
+}
+
+TEST_F(GarbageTest, ADryRunOfAnAbortedSessionChangesNothing) {
   CAIRN_ASSERT_OK_AND_ASSIGN(const std::string session, Begin("run", 1));
   CAIRN_ASSERT_OK(PutAll(session, 0, {MakeTensor("w", Dtype::kUint8, {20'000}, 4)}));
   CAIRN_ASSERT_OK(engine_->AbortSave(session));

@@ -225,23 +225,6 @@ TEST_F(SaveLoadTest, ALoadResumesAtAnyEntryAndOffset) {
   EXPECT_THAT(Load("run", request), StatusIs(absl::StatusCode::kOutOfRange));
 }
 
-TEST_F(SaveLoadTest, EqualBytesAreStoredOnceWithinAndBetweenCheckpoints) {
-  const TestTensor a = MakeTensor("a", Dtype::kUint8, {4096}, 5);
-  TestTensor b = a;
-  b.entry.path = *KeyPath::Parse("b");
-  CAIRN_ASSERT_OK_AND_ASSIGN(const CheckpointRow first, Save("run", 1, {a, b}));
-  EXPECT_EQ(first.logical_bytes, 8192u);
-  EXPECT_EQ(first.new_bytes, 4096u);
-  CAIRN_ASSERT_OK_AND_ASSIGN(const CheckpointRow second, Save("run", 2, {a}));
-  EXPECT_EQ(second.new_bytes, 0u);
-  // The first may go; its bytes stay, because the second needs them.
-  CAIRN_ASSERT_OK(engine_->DeleteCheckpoint(*Ref::Parse("run@1")));
-  clock_.Advance(absl::Hours(1));
-  CAIRN_ASSERT_OK(Collect());
-  CAIRN_ASSERT_OK_AND_ASSIGN(const auto loaded, Load("run@2"));
-  EXPECT_EQ(loaded.at("a"), a.bytes);
-}
-
 TEST_F(SaveLoadTest, DamagedBytesAreDataLossNamingObjectTensorAndBox) {
   const TestTensor tensor = MakeTensor("layer/w", Dtype::kFloat32, {500}, 3);
   CAIRN_ASSERT_OK(Save("run", 1, {tensor}));

@@ -177,8 +177,8 @@ TEST_F(SqliteRegistryTest, ClaimsThatChangeNothingDoNotWaitForAWriter) {
   CAIRN_ASSERT_OK(registry->BeginSession("own", spec, kNow));
   spec.client_key = "other";
   CAIRN_ASSERT_OK(registry->BeginSession("other", spec, kNow));
-  const Digest known = DigestOf("known");
-  const std::vector<Digest> both = {known, DigestOf("unknown")};
+  const Digest known = DigestOf("known", DigestAlgorithm::kXxh3);
+  const std::vector<Digest> both = {known, DigestOf("unknown", DigestAlgorithm::kXxh3)};
   CAIRN_ASSERT_OK(registry->RecordPart("own", {.object_key = "o"}, {NewExtent{.digest = known}}, kNow));
 
   const auto writer = OpenRaw();
@@ -186,7 +186,7 @@ TEST_F(SqliteRegistryTest, ClaimsThatChangeNothingDoNotWaitForAWriter) {
                              sqlite::Transaction::Begin(*writer, sqlite::Transaction::Kind::kWrite));
   CAIRN_ASSERT_OK_AND_ASSIGN(const auto own, registry->ClaimExtents("own", both));
   EXPECT_TRUE(own[0].has_value());
-  CAIRN_EXPECT_OK(registry->ClaimExtents("other", {DigestOf("unknown")}));
+  CAIRN_EXPECT_OK(registry->ClaimExtents("other", {DigestOf("unknown", DigestAlgorithm::kXxh3)}));
   EXPECT_THAT(registry->ClaimExtents("other", both), StatusIs(StatusCode::kUnavailable));
 }
 

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "common/base/buffer.h"
+#include "common/base/digest.h"
+#include "server/engine/session_record.h"
+#include "server/registry/registry.h"
+#include "server/store/object_store.h"
+
+namespace cairn {
+
+struct PartOptions {
+  uint32_t extent_bytes = 1u << 20;   // Bytes that are digested and stored as one piece.
+  uint64_t object_bytes = 64u << 20;  // An object is sealed once it has as many.
+};
+
+// Fills parts of a session, one after the other: an object, and the record of which extents of which shards it brought.
+// Digests each extent, looks up whether the store has its bytes, and stores only what it has not. One thread at a time;
+// calls block on disk and registry. After an error nothing but destruction is allowed.
+//
+// An extent is taken for stored only if the bytes that the store has are the same, byte for byte: a digest finds
+// candidates and proves nothing (docs/decisions, 0012).
+class PartWriter {
+ public:
+  PartWriter(ObjectStore& store, Registry& registry, PartOptions options, std::string session_id, uint32_t writer);
+  ~PartWriter();
+
+  // Starts a run of extents of a shard that begins at `start` of its bytes. The number is good until the next Seal().
+  size_t AddPiece(const Entry& entry, const Box& box, uint64_t start);
+  // Of `size` bytes, at most extent_bytes. They are held until they are placed.
+  void AddExtent(size_t piece, std::vector<Buffer> bytes, uint32_t size);
+  void FinishPiece(size_t piece) { record_.pieces[piece].finished = true; }
+
+  // Places what waits if that is as much as may wait.
+  absl::Status PlaceIfDue();
+  // Places everything that waits; no memory of its bytes is held afterwards.
+  absl::Status Place();
+  // The part is as large as it should get.
+  bool SealIsDue() const;
+  // Makes everything that was added durable, and says so to the registry. Does nothing if nothing was added.
+  absl::Status Seal(absl::Time now);
+
+  uint64_t placed_bytes() const { return placed_bytes_; }  // Over all parts,
+  uint64_t known_bytes() const { return known_bytes_; }    // and of these what the store had already.
+
+ private:
+  struct Waiting;
+
+  absl::StatusOr<bool> IsStored(const Waiting& waiting, const ExtentLocation& location);
+  absl::Status AppendToObject(const Waiting& waiting, Extent& extent);
+  uint32_t ObjectIndex(const std::string& key);
+
+  ObjectStore& store_;
+  Registry& registry_;
+  const PartOptions options_;
+  const std::string session_id_;
+  const uint32_t writer_;
+
+  std::vector<Waiting> waiting_;
+  uint64_t waiting_bytes_ = 0;
+  Digester digester_{DigestAlgorithm::kXxh3};
+  std::vector<char> window_;  // Stored bytes to compare with, once there were any.
+
+  SessionRecord record_;
+  uint64_t record_bytes_ = 0;  // Rough size of the encoded record.
+  absl::flat_hash_map<std::string, uint32_t> object_index_;
+  std::unique_ptr<ObjectWriter> object_;
+  std::string object_key_;
+  std::vector<NewExtent> new_extents_;
+  // Extents of `object_`, which nobody else knows yet. Not compared, since an object cannot be read before it is
+  // sealed: who makes two extents of one digest within 64 MiB of one stream fools nobody but himself.
+  absl::flat_hash_map<Digest, Extent> unsealed_;
+
+  uint64_t placed_bytes_ = 0;
+  uint64_t known_bytes_ = 0;
+};
+
+}  // namespace cairn
