@@ -24,8 +24,6 @@ class ByteSource {
   // Fills `dst` with the bytes from `offset` on. OUT_OF_RANGE if they leave the source; DATA_LOSS if the source
   // turned out shorter than size(); whatever the system said otherwise.
   virtual absl::Status ReadAt(uint64_t offset, absl::Span<char> dst) const = 0;
-  // Says that `length` bytes from `offset` will be read soon, in order. A hint; may do nothing.
-  virtual void WillRead(uint64_t /*offset*/, uint64_t /*length*/) const {}
 };
 
 }  // namespace cairn

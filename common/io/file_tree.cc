@@ -299,7 +299,8 @@ absl::StatusOr<std::unique_ptr<SourceTree>> OpenSourceTree(const std::string& pa
   struct stat info;
   if (::stat(path.c_str(), &info) != 0) return ErrnoStatus(errno, "open", path);
   if (!S_ISDIR(info.st_mode) && !S_ISREG(info.st_mode)) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": expected a file or a folder, found a device"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": expected a file or a folder, found ", KindOfFile(info.st_mode)));
   }
   if (::access(path.c_str(), R_OK) != 0) return ErrnoStatus(errno, "open", path);
   return std::make_unique<LocalSourceTree>(path, S_ISDIR(info.st_mode));
@@ -330,6 +331,10 @@ absl::StatusOr<std::unique_ptr<SinkTree>> CreateSinkTree(const std::string& path
     if (!options.overwrite && !empty) {
       return absl::AlreadyExistsError(
           absl::StrCat(path, ": exists already; ask for overwriting or choose another name"));
+    }
+    if (!folder && !S_ISREG(info.st_mode)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": expected a file or folder to replace, found ", KindOfFile(info.st_mode)));
     }
   } else if (errno != ENOENT) {
     return ErrnoStatus(errno, "open", path);

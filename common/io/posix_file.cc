@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -13,26 +14,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/io/direct_writer.h"
+#include "common/io/unique_fd.h"
 
 namespace cairn {
 namespace {
-
-class UniqueFd {
- public:
-  explicit UniqueFd(int fd = -1) : fd_(fd) {}
-  UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  UniqueFd& operator=(UniqueFd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~UniqueFd() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 class FileSource final : public ByteSource {
  public:
@@ -46,6 +32,7 @@ class FileSource final : public ByteSource {
       return absl::OutOfRangeError(
           absl::StrCat(path_, ": bytes [", offset, ", ", offset + dst.size(), ") leave the file of ", size_));
     }
+    ReadAhead(offset, dst.size());
     size_t done = 0;
     while (done < dst.size()) {
       const ssize_t n = ::pread(fd_.get(), dst.data() + done, dst.size() - done, static_cast<off_t>(offset + done));
@@ -62,14 +49,28 @@ class FileSource final : public ByteSource {
     return absl::OkStatus();
   }
 
-  void WillRead(uint64_t offset, uint64_t length) const override {
-    ::posix_fadvise(fd_.get(), static_cast<off_t>(offset), static_cast<off_t>(length), POSIX_FADV_WILLNEED);
+ private:
+  static constexpr uint64_t kReadAhead = 8u << 20;
+
+  // Large reads that follow each other keep the disk busy with the next ones: the kernel alone reads 128 KiB ahead. To
+  // announce a whole file at once would block until the disk has taken all of it.
+  void ReadAhead(uint64_t offset, uint64_t length) const {
+    constexpr uint64_t kLarge = 128u << 10;
+    if (length < kLarge) return;
+    const uint64_t end = offset + length;
+    uint64_t ahead = ahead_.load(std::memory_order_relaxed);
+    if (offset > ahead || end + kReadAhead < ahead) ahead = end;  // Elsewhere.
+    if (ahead >= std::min(end + kReadAhead / 2, size_)) return;
+    const uint64_t until = std::min(end + kReadAhead, size_);
+    ahead = std::max(ahead, end);
+    ahead_.store(until, std::memory_order_relaxed);
+    ::posix_fadvise(fd_.get(), static_cast<off_t>(ahead), static_cast<off_t>(until - ahead), POSIX_FADV_WILLNEED);
   }
 
- private:
   const UniqueFd fd_;
   const uint64_t size_;
   const std::string path_;
+  mutable std::atomic<uint64_t> ahead_{0};  // A hint among threads that read at once.
 };
 
 class FileSink final : public ByteSink {
@@ -85,25 +86,29 @@ class FileSink final : public ByteSink {
   uint64_t size() const override { return size_; }
 
   absl::Status Append(absl::string_view bytes) override {
-    while (!bytes.empty()) {
-      const ssize_t n = ::write(fd_.get(), bytes.data(), bytes.size());
-      if (n < 0) {
-        if (errno == EINTR) continue;
-        return ErrnoStatus(errno, "write", path_);
-      }
-      bytes.remove_prefix(static_cast<size_t>(n));
-      size_ += static_cast<uint64_t>(n);
+    // The front of a file, and with that all of a small one, goes through the page cache: whoever reads it next finds it
+    // there. So does a file that need not be durable.
+    if (direct_ == nullptr && options_.durable && size_ + bytes.size() > kDirectFrom) {
+      const absl::string_view front = bytes.substr(0, kDirectFrom - size_);
+      CAIRN_RETURN_IF_ERROR(Gather(front));
+      CAIRN_RETURN_IF_ERROR(Flush());
+      bytes.remove_prefix(front.size());
+      direct_ = std::make_unique<DirectWriter>(fd_.get(), size_, path_);
+      // Nothing waits for this yet, and the fsync at the end will have less to do.
+      ::sync_file_range(fd_.get(), 0, static_cast<off_t>(size_), SYNC_FILE_RANGE_WRITE);
     }
-    // Starts write-back early, so that the fsync at the end has little left to do.
-    if (options_.durable && size_ - flushed_ >= kWriteBackStep) {
-      ::sync_file_range(fd_.get(), static_cast<off_t>(flushed_), static_cast<off_t>(size_ - flushed_),
-                        SYNC_FILE_RANGE_WRITE);
-      flushed_ = size_;
-    }
+    if (direct_ == nullptr) return Gather(bytes);
+    CAIRN_RETURN_IF_ERROR(direct_->Append(bytes));
+    size_ += bytes.size();
     return absl::OkStatus();
   }
 
   absl::Status Close() override {
+    CAIRN_RETURN_IF_ERROR(Flush());
+    if (direct_ != nullptr) {
+      CAIRN_RETURN_IF_ERROR(direct_->Finish());
+      direct_.reset();
+    }
     if (options_.durable && ::fsync(fd_.get()) != 0) return ErrnoStatus(errno, "fsync", temporary_);
     if (options_.overwrite) {
       if (::rename(temporary_.c_str(), path_.c_str()) != 0) return ErrnoStatus(errno, "rename to", path_);
@@ -118,26 +123,65 @@ class FileSink final : public ByteSink {
   }
 
  private:
-  static constexpr uint64_t kWriteBackStep = 64u << 20;
+  static constexpr uint64_t kDirectFrom = 32u << 20;
+  static_assert(kDirectFrom % DirectWriter::kAlignment == 0);
+
+  static constexpr size_t kGathered = 256u << 10;
+
+  // Small tensors share one write.
+  absl::Status Gather(absl::string_view bytes) {
+    if (gathered_.size() + bytes.size() > kGathered) CAIRN_RETURN_IF_ERROR(Flush());
+    size_ += bytes.size();
+    if (bytes.size() > kGathered) return Write(bytes);
+    gathered_.append(bytes.data(), bytes.size());
+    return absl::OkStatus();
+  }
+
+  absl::Status Flush() {
+    CAIRN_RETURN_IF_ERROR(Write(gathered_));
+    gathered_.clear();
+    return absl::OkStatus();
+  }
+
+  absl::Status Write(absl::string_view bytes) {
+    while (!bytes.empty()) {
+      const ssize_t n = ::write(fd_.get(), bytes.data(), bytes.size());
+      if (n < 0) {
+        if (errno == EINTR) continue;
+        return ErrnoStatus(errno, "write", path_);
+      }
+      bytes.remove_prefix(static_cast<size_t>(n));
+    }
+    return absl::OkStatus();
+  }
 
   UniqueFd fd_;
   std::string temporary_;  // Empty once renamed.
   const std::string path_;
   const FileSinkOptions options_;
-  uint64_t size_ = 0;
-  uint64_t flushed_ = 0;
+  std::string gathered_;  // Not yet written.
+  uint64_t size_ = 0;     // Gathered bytes included.
+  std::unique_ptr<DirectWriter> direct_;  // Once the file is large. Ends before fd_ does.
 };
 
 }  // namespace
 
+absl::string_view KindOfFile(mode_t mode) {
+  if (S_ISREG(mode)) return "a file";
+  if (S_ISDIR(mode)) return "a folder";
+  if (S_ISFIFO(mode)) return "a pipe";
+  if (S_ISSOCK(mode)) return "a socket";
+  return "a device";
+}
+
 absl::StatusOr<std::unique_ptr<ByteSource>> OpenFileSource(const std::string& path) {
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (fd.get() < 0) return ErrnoStatus(errno, "open", path);
+  if (!fd.valid()) return ErrnoStatus(errno, "open", path);
   struct stat info;
   if (::fstat(fd.get(), &info) != 0) return ErrnoStatus(errno, "stat", path);
   if (!S_ISREG(info.st_mode)) {
     return absl::InvalidArgumentError(
-        absl::StrCat(path, ": expected a regular file, found ", S_ISDIR(info.st_mode) ? "a directory" : "a device"));
+        absl::StrCat(path, ": expected a regular file, found ", KindOfFile(info.st_mode)));
   }
   return std::make_unique<FileSource>(std::move(fd), static_cast<uint64_t>(info.st_size), path);
 }
@@ -146,6 +190,10 @@ absl::StatusOr<std::unique_ptr<ByteSink>> CreateFileSink(const std::string& path
   struct stat info;
   if (!options.overwrite && ::lstat(path.c_str(), &info) == 0) {
     return absl::AlreadyExistsError(absl::StrCat(path, ": exists already; ask for overwriting or choose another name"));
+  }
+  if (options.overwrite && ::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": expected a regular file to replace, found ", KindOfFile(info.st_mode)));
   }
   const std::filesystem::path target(path);
   const std::filesystem::path folder = target.has_parent_path() ? target.parent_path() : std::filesystem::path(".");
@@ -156,7 +204,7 @@ absl::StatusOr<std::unique_ptr<ByteSink>> CreateFileSink(const std::string& path
     created = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   } while (created < 0 && (errno == EEXIST || errno == EINTR));
   UniqueFd fd(created);
-  if (fd.get() < 0) return ErrnoStatus(errno, "create a file in", folder.string());
+  if (!fd.valid()) return ErrnoStatus(errno, "create a file in", folder.string());
   return std::make_unique<FileSink>(std::move(fd), std::move(temporary), path, options);
 }
 
@@ -211,7 +259,7 @@ absl::Status ErrnoStatus(int error, absl::string_view what, absl::string_view pa
 
 absl::Status SyncDirectory(const std::string& path) {
   UniqueFd fd(::open(path.empty() ? "." : path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (fd.get() < 0) return ErrnoStatus(errno, "open", path);
+  if (!fd.valid()) return ErrnoStatus(errno, "open", path);
   if (::fsync(fd.get()) != 0) return ErrnoStatus(errno, "fsync", path);
   return absl::OkStatus();
 }

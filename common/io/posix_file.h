@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <memory>
 #include <string>
 
@@ -11,11 +13,15 @@
 
 namespace cairn {
 
+// What lies at a path, for messages: "a file", "a folder", "a device", "a pipe", "a socket".
+absl::string_view KindOfFile(mode_t mode);
+
 // Opens a regular file for reading. NOT_FOUND, PERMISSION_DENIED; INVALID_ARGUMENT for a directory.
 absl::StatusOr<std::unique_ptr<ByteSource>> OpenFileSource(const std::string& path);
 
 struct FileSinkOptions {
-  // Replace an existing file (atomically, at Close). ALREADY_EXISTS otherwise, both at once and at Close.
+  // Replace an existing file (atomically, at Close). ALREADY_EXISTS otherwise, both at once and at Close. What is there
+  // and no regular file, such as /dev/null, is never replaced: INVALID_ARGUMENT.
   bool overwrite = false;
   // fsync file and folder in Close().
   bool durable = true;

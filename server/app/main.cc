@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "server/app/library_logs.h"
 #include "server/app/logging.h"
 #include "server/app/options.h"
 #include "server/app/server.h"
@@ -35,6 +36,7 @@ int Fail(const absl::Status& status) {
 
 int Run(const cairn::ParsedOptions& parsed) {
   cairn::StartLogging(parsed.options.log_level, parsed.options.log_format);
+  cairn::RouteLibraryLogs();
   // Every thread inherits the mask; the signals are taken below, by this one.
   sigset_t stop_signals;
   sigemptyset(&stop_signals);

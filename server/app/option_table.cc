@@ -50,7 +50,7 @@ const std::vector<OptionSpec>& Table() {
        "TCP addresses to serve on, HOST:PORT or [IPV6]:PORT. Port 0 takes a free one. Empty: no TCP. There is no "
        "encryption and no authentication yet: whoever reaches the address may read and delete everything"},
       {"unix_socket", "Network", &O::unix_socket, {0, kLongestSocketPath},
-       "Path of a Unix socket to serve on. Empty: none"},
+       "Path of a Unix socket to serve on. Empty: none. A socket that nobody serves any more is replaced"},
       {"unix_socket_mode", "Network", &O::unix_socket_mode, {0, 0777},
        "Who may connect to the Unix socket, as octal file mode bits (connecting needs write)"},
       {"max_concurrent_streams", "Network", &O::max_concurrent_streams, {1, 1'000'000, true},

@@ -89,6 +89,8 @@ absl::Status ReadFlag(absl::Span<const std::string> args, size_t* next, CommandL
     value = args[(*next)++];
   }
   if (spec == nullptr) {
+    // Most likely a variable of a script that is not set. Starting with the defaults would be no help.
+    if (value->empty()) return BadOption(name, "the path of a YAML file", JsonQuoted(*value));
     line->config_file = *value;
     return absl::OkStatus();
   }

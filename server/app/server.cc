@@ -17,6 +17,7 @@
 #include "common/base/status_macros.h"
 #include "common/io/posix_file.h"
 #include "server/app/logging.h"
+#include "server/app/socket_path.h"
 #include "server/app/version.h"
 #include "server/registry/sqlite_registry.h"
 #include "server/service/checkpoint_service.h"
@@ -111,7 +112,10 @@ class ServerImpl final : public Server {
     if (options_.grpc_reflection) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
     std::vector<std::string> asked = options_.listen;
-    if (!options_.unix_socket.empty()) asked.push_back(absl::StrCat("unix:", options_.unix_socket));
+    if (!options_.unix_socket.empty()) {
+      CAIRN_RETURN_IF_ERROR(CheckSocketPath(options_.unix_socket));
+      asked.push_back(absl::StrCat("unix:", options_.unix_socket));
+    }
     if (asked.empty()) return absl::InvalidArgumentError("nothing to listen on: both listen and unix_socket are empty");
     std::vector<int> ports(asked.size(), 0);
     for (size_t i = 0; i < asked.size(); ++i) {
@@ -136,13 +140,17 @@ class ServerImpl final : public Server {
     ::umask(mask);
     for (size_t i = 0; i < asked.size(); ++i) {
       const bool is_unix = absl::StartsWith(asked[i], "unix:");
-      if (grpc_ == nullptr || (!is_unix && ports[i] <= 0)) {
-        return absl::UnavailableError(absl::StrCat("cannot listen on ", grpc_ == nullptr ? absl::StrJoin(asked, ", ") : asked[i],
-                                                   ": is the address in use, or not of this machine?"));
+      // gRPC stops at the first that it cannot have, whose port it leaves as it was.
+      if (ports[i] <= 0) {
+        return absl::UnavailableError(
+            absl::StrCat("cannot listen on ", asked[i],
+                         is_unix ? ": may this user make a socket there?"
+                                 : ": is it in use, not of this machine, or a name that does not resolve?"));
       }
       const size_t colon = asked[i].rfind(':');
       addresses_.push_back(is_unix ? asked[i] : absl::StrCat(asked[i].substr(0, colon), ":", ports[i]));
     }
+    if (grpc_ == nullptr) return absl::UnavailableError(absl::StrCat("cannot serve on ", absl::StrJoin(asked, ", ")));
     if (!options_.unix_socket.empty() && ::chmod(options_.unix_socket.c_str(), options_.unix_socket_mode) != 0) {
       return ErrnoStatus(errno, "set the mode of", options_.unix_socket);
     }
@@ -187,7 +195,9 @@ class ServerImpl final : public Server {
   }
 
   static void Complain(absl::string_view what, const absl::Status& status) {
-    if (!status.ok()) Log(LogLevel::kWarning, absl::StrCat(what, " failed"), {{"error", status.ToString()}});
+    if (status.ok()) return;
+    Log(LogLevel::kWarning, absl::StrCat(what, " failed"),
+        {{"code", absl::StatusCodeToString(status.code())}, {"error", std::string(status.message())}});
   }
 
   const DaemonOptions options_;

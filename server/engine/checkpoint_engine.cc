@@ -107,7 +107,9 @@ absl::StatusOr<Session> CheckpointEngine::FinishWriter(const std::string& sessio
   return session;
 }
 
-absl::Status CheckpointEngine::AbortSave(const std::string& session_id) { return registry_->AbortSession(session_id); }
+absl::Status CheckpointEngine::AbortSave(const std::string& session_id) {
+  return registry_->AbortSession(session_id, clock_.Now());
+}
 
 absl::StatusOr<CheckpointRow> CheckpointEngine::Resolve(const Ref& ref) {
   absl::StatusOr<CheckpointRow> row =

@@ -24,12 +24,7 @@ class Collection {
         cancellation_(cancellation), progress_(progress) {}
 
   absl::StatusOr<GarbageReport> Run() {
-    if (!dry_run_) {
-      CAIRN_ASSIGN_OR_RETURN(const std::vector<std::string> expired, registry_.ExpireSessions(clock_.Now()));
-      report_.expired_sessions = expired.size();
-      CAIRN_ASSIGN_OR_RETURN(report_.purged_checkpoints, registry_.PurgeDeleted(clock_.Now()));
-    }
-    CAIRN_RETURN_IF_ERROR(DeleteCondemned());
+    CAIRN_RETURN_IF_ERROR(dry_run_ ? Forecast() : DeleteUnneeded());
     CAIRN_RETURN_IF_ERROR(DeleteUnknown());
     if (!dry_run_) {
       CAIRN_ASSIGN_OR_RETURN(const uint64_t leftovers, store_.RemoveLeftovers());
@@ -39,6 +34,15 @@ class Collection {
   }
 
  private:
+  absl::Status Forecast() {
+    CAIRN_ASSIGN_OR_RETURN(const Registry::GarbageForecast forecast, registry_.ForecastGarbage(clock_.Now()));
+    report_.expired_sessions = forecast.sessions;
+    report_.purged_checkpoints = forecast.checkpoints;
+    report_.deleted_objects = forecast.objects;
+    report_.deleted_bytes = forecast.bytes;
+    return absl::OkStatus();
+  }
+
   // Between batches: are we still wanted, and still the only one?
   absl::Status KeepGoing() {
     if (progress_) progress_(report_);
@@ -48,19 +52,20 @@ class Collection {
   }
 
   // Objects that were recorded once and that nothing needs any more.
-  absl::Status DeleteCondemned() {
+  absl::Status DeleteUnneeded() {
+    CAIRN_ASSIGN_OR_RETURN(const std::vector<std::string> expired, registry_.ExpireSessions(clock_.Now()));
+    report_.expired_sessions = expired.size();
+    CAIRN_ASSIGN_OR_RETURN(report_.purged_checkpoints, registry_.PurgeDeleted(clock_.Now()));
     while (true) {
-      CAIRN_ASSIGN_OR_RETURN(const std::vector<Registry::Garbage> garbage,
-                             registry_.CondemnObjects(dry_run_ ? SIZE_MAX : kBatch, dry_run_));
+      CAIRN_ASSIGN_OR_RETURN(const std::vector<Registry::Garbage> garbage, registry_.CondemnObjects(kBatch));
       CAIRN_FAIL_POINT("gc.after_condemn");
       std::vector<std::string> keys;
       for (const Registry::Garbage& object : garbage) {
-        if (!dry_run_) CAIRN_RETURN_IF_ERROR(store_.Delete(object.object_key));
+        CAIRN_RETURN_IF_ERROR(store_.Delete(object.object_key));
         keys.push_back(object.object_key);
         ++report_.deleted_objects;
         report_.deleted_bytes += object.bytes;
       }
-      if (dry_run_) return absl::OkStatus();
       CAIRN_FAIL_POINT("gc.before_forget");
       CAIRN_RETURN_IF_ERROR(registry_.ForgetObjects(keys));
       if (garbage.size() < kBatch) return absl::OkStatus();
@@ -113,7 +118,10 @@ class Collection {
     const absl::StatusOr<Session> session = registry_.GetSession(id);
     if (!session.ok() && !absl::IsNotFound(session.status())) return session.status();
     unknown_session_ = !session.ok();
-    return sessions_[id] = session.ok() && session->state == SessionState::kOpen;
+    // A run has ended the sessions whose lease is over, a dry run has not. In a run the state alone counts: a session
+    // whose lease has just ended may still be renewed, and record its object.
+    const bool over = dry_run_ && session.ok() && session->expires_at <= clock_.Now();
+    return sessions_[id] = session.ok() && session->state == SessionState::kOpen && !over;
   }
 
   ObjectStore& store_;

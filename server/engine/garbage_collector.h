@@ -13,10 +13,11 @@
 
 namespace cairn {
 
+// What has been done. With dry_run: what would be, except that what a killed process left half-written is not counted.
 struct GarbageReport {
   uint64_t purged_checkpoints = 0;  // Deleted ones that are now forgotten.
   uint64_t expired_sessions = 0;
-  uint64_t deleted_objects = 0;     // With dry_run: that would be deleted.
+  uint64_t deleted_objects = 0;
   uint64_t deleted_bytes = 0;
 };
 

@@ -159,7 +159,7 @@ class Registry {
                                                       absl::Time now) = 0;
 
   // Ends an open session without a checkpoint; again is OK. FAILED_PRECONDITION if committed; NOT_FOUND.
-  virtual absl::Status AbortSession(absl::string_view session_id) = 0;
+  virtual absl::Status AbortSession(absl::string_view session_id, absl::Time now) = 0;
 
   // Ends every open session whose lease is over. Returns their ids.
   virtual absl::StatusOr<std::vector<std::string>> ExpireSessions(absl::Time now) = 0;
@@ -168,7 +168,7 @@ class Registry {
   virtual absl::StatusOr<std::vector<Session>> ListOpenSessions() = 0;
 
   // Removes sessions that ended before `before`, so that the table does not grow for ever. Their client keys are
-  // forgotten with them. An aborted session counts as ended when its lease would have been over.
+  // forgotten with them.
   virtual absl::Status ForgetEndedSessions(absl::Time before) = 0;
 
   // -- Checkpoints and tags
@@ -211,9 +211,17 @@ class Registry {
     uint64_t bytes = 0;
   };
   // Condemns objects that nothing needs (no checkpoint, deleted or not, and no open session): their extents can no
-  // longer be claimed. Returns up to `limit` condemned objects, those of earlier calls included. With `dry_run`
-  // nothing changes.
-  virtual absl::StatusOr<std::vector<Garbage>> CondemnObjects(size_t limit, bool dry_run) = 0;
+  // longer be claimed. Returns up to `limit` condemned objects, those of earlier calls included.
+  virtual absl::StatusOr<std::vector<Garbage>> CondemnObjects(size_t limit) = 0;
+
+  struct GarbageForecast {
+    uint64_t sessions = 0;     // That ExpireSessions() would end,
+    uint64_t checkpoints = 0;  // that PurgeDeleted() would forget,
+    uint64_t objects = 0;      // and that CondemnObjects() would then return, had it no limit.
+    uint64_t bytes = 0;        // Of these objects.
+  };
+  // What these three would find, called at `now` one after the other. Changes nothing.
+  virtual absl::StatusOr<GarbageForecast> ForecastGarbage(absl::Time now) = 0;
 
   // Forgets condemned objects, once they are gone from the store.
   virtual absl::Status ForgetObjects(absl::Span<const std::string> object_keys) = 0;

@@ -18,6 +18,25 @@ absl::StatusOr<uint64_t> PurgeDeleted(Connection& db, absl::Time now) {
   return static_cast<uint64_t>(db.changes());
 }
 
+absl::StatusOr<Registry::GarbageForecast> ForecastGarbage(Connection& db, absl::Time now) {
+#define CAIRN_PINNED "EXISTS (SELECT 1 FROM pins p WHERE p.checkpoint = c.id AND p.expires_at > ?1)"
+  CAIRN_ASSIGN_OR_RETURN(
+      Statement select,
+      db.Prepare("SELECT (SELECT count(*) FROM sessions WHERE ended_at IS NULL AND expires_at <= ?1), "
+                 "(SELECT count(*) FROM checkpoints c WHERE c.deleted_at IS NOT NULL AND NOT " CAIRN_PINNED "), "
+                 "count(*), coalesce(sum(o.bytes), 0) FROM objects o WHERE o.condemned = 1 OR ("
+                 "NOT EXISTS (SELECT 1 FROM checkpoint_objects n JOIN checkpoints c ON c.id = n.checkpoint "
+                 "WHERE n.object = o.id AND (c.deleted_at IS NULL OR " CAIRN_PINNED ")) "
+                 "AND NOT EXISTS (SELECT 1 FROM session_objects n JOIN sessions s ON s.id = n.session "
+                 "WHERE n.object = o.id AND s.expires_at > ?1))"));
+#undef CAIRN_PINNED
+  CAIRN_RETURN_IF_ERROR(select.Bind(now).Step().status());
+  return Registry::GarbageForecast{.sessions = select.Uint(0),
+                                   .checkpoints = select.Uint(1),
+                                   .objects = select.Uint(2),
+                                   .bytes = select.Uint(3)};
+}
+
 absl::StatusOr<GarbageSearch> FindGarbage(Connection& db, size_t limit) {
   GarbageSearch search;
   const auto read = [&](const char* sql, bool condemned) -> absl::Status {

@@ -18,7 +18,9 @@ namespace cairn::sqlite {
 
 absl::StatusOr<uint64_t> PurgeDeleted(Connection& db, absl::Time now);
 
-// What CondemnObjects gives with `dry_run`, and the objects that it would condemn for it. Reads alone.
+absl::StatusOr<Registry::GarbageForecast> ForecastGarbage(Connection& db, absl::Time now);
+
+// What CondemnObjects gives, and the objects that it has to condemn for it. Reads alone.
 struct GarbageSearch {
   std::vector<Registry::Garbage> garbage;
   std::vector<int64_t> not_condemned;  // Row ids of the last ones in `garbage`.

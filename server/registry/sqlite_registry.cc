@@ -71,8 +71,8 @@ class SqliteRegistry final : public Registry {
         [&](Connection& db) { return sqlite::CommitSession(db, session_id, row, objects, part_count, now); });
   }
 
-  absl::Status AbortSession(absl::string_view session_id) override {
-    return pool_->Write([&](Connection& db) { return sqlite::AbortSession(db, session_id); });
+  absl::Status AbortSession(absl::string_view session_id, absl::Time now) override {
+    return pool_->Write([&](Connection& db) { return sqlite::AbortSession(db, session_id, now); });
   }
 
   absl::StatusOr<std::vector<std::string>> ExpireSessions(absl::Time now) override {
@@ -129,13 +129,17 @@ class SqliteRegistry final : public Registry {
     return pool_->Write([&](Connection& db) { return sqlite::PurgeDeleted(db, now); });
   }
 
-  absl::StatusOr<std::vector<Garbage>> CondemnObjects(size_t limit, bool dry_run) override {
+  absl::StatusOr<std::vector<Garbage>> CondemnObjects(size_t limit) override {
     // The search walks all objects, so it must not hold up the ones that write. What it found is looked at
     // again.
     CAIRN_ASSIGN_OR_RETURN(sqlite::GarbageSearch search,
                            pool_->Read([&](Connection& db) { return sqlite::FindGarbage(db, limit); }));
-    if (dry_run || search.not_condemned.empty()) return std::move(search.garbage);
+    if (search.not_condemned.empty()) return std::move(search.garbage);
     return pool_->Write([&](Connection& db) { return sqlite::CondemnFound(db, std::move(search)); });
+  }
+
+  absl::StatusOr<GarbageForecast> ForecastGarbage(absl::Time now) override {
+    return pool_->Read([&](Connection& db) { return sqlite::ForecastGarbage(db, now); });
   }
 
   absl::Status ForgetObjects(absl::Span<const std::string> object_keys) override {

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "server/registry/registry_rules.h"
+#include "server/registry/sqlite_checkpoints.h"
 #include "server/registry/sqlite_metadata.h"
 
 namespace cairn::sqlite {
@@ -58,13 +59,6 @@ absl::StatusOr<std::optional<Session>> FindByClientKey(Connection& db, absl::str
   if (!found) return std::optional<Session>();
   CAIRN_ASSIGN_OR_RETURN(Session session, ReadSession(db, select));
   return std::optional<Session>(std::move(session));
-}
-
-absl::StatusOr<bool> StepIsCommitted(Connection& db, absl::string_view name, int64_t step) {
-  CAIRN_ASSIGN_OR_RETURN(
-      Statement select,
-      db.Prepare("SELECT 1 FROM checkpoints WHERE name = ?1 AND step = ?2 AND deleted_at IS NULL"));
-  return select.Bind(name, step).Step();
 }
 
 }  // namespace
@@ -121,8 +115,8 @@ absl::StatusOr<Session> BeginSession(Connection& db, absl::string_view new_id, c
     return *std::move(existing);
   }
   if (!spec.overwrite) {
-    CAIRN_ASSIGN_OR_RETURN(const bool taken, StepIsCommitted(db, spec.name, spec.step));
-    if (taken) return registry_rules::StepTaken(spec.name, spec.step);
+    CAIRN_ASSIGN_OR_RETURN(const std::optional<int64_t> taken, FindCheckpoint(db, spec.name, spec.step));
+    if (taken.has_value()) return registry_rules::StepTaken(spec.name, spec.step);
   }
   CAIRN_RETURN_IF_ERROR(db.Run(
       "INSERT INTO sessions (session_id, client_key, name, step, writers, overwrite, auto_commit, parent, "
@@ -159,15 +153,12 @@ absl::StatusOr<Session> FinishWriter(Connection& db, absl::string_view id, uint3
   return GetSession(db, id);
 }
 
-absl::Status AbortSession(Connection& db, absl::string_view id) {
+absl::Status AbortSession(Connection& db, absl::string_view id, absl::Time now) {
   CAIRN_ASSIGN_OR_RETURN(const SessionHead session, FindSession(db, id));
   if (session.state == SessionState::kAborted || session.state == SessionState::kExpired)
     return absl::OkStatus();
   CAIRN_RETURN_IF_ERROR(registry_rules::CheckOpen(id, session.state));
-  // The caller gives no time. The end of the lease is when it would have ended by itself.
-  CAIRN_ASSIGN_OR_RETURN(Statement select, db.Prepare("SELECT expires_at FROM sessions WHERE id = ?1"));
-  CAIRN_RETURN_IF_ERROR(select.Bind(session.id).Step().status());
-  return EndSession(db, session.id, SessionState::kAborted, select.Time(0), "");
+  return EndSession(db, session.id, SessionState::kAborted, now, "");
 }
 
 absl::StatusOr<std::vector<std::string>> ExpireSessions(Connection& db, absl::Time now) {

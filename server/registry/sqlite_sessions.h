@@ -42,7 +42,7 @@ absl::StatusOr<Session> BeginSession(Connection& db, absl::string_view new_id, c
 absl::StatusOr<Session> GetSession(Connection& db, absl::string_view id);
 absl::Status RenewSession(Connection& db, absl::string_view id, absl::Time now);
 absl::StatusOr<Session> FinishWriter(Connection& db, absl::string_view id, uint32_t writer, absl::Time now);
-absl::Status AbortSession(Connection& db, absl::string_view id);
+absl::Status AbortSession(Connection& db, absl::string_view id, absl::Time now);
 absl::StatusOr<std::vector<std::string>> ExpireSessions(Connection& db, absl::Time now);
 absl::StatusOr<std::vector<Session>> ListOpenSessions(Connection& db);
 absl::Status ForgetEndedSessions(Connection& db, absl::Time before);

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "cairn/v1/checkpoint_service.grpc.pb.h"
 #include "common/base/status_macros.h"
+#include "proto/wire/proto_convert.h"
 #include "server/service/get_tensor_reactor.h"
 #include "server/service/progress_reactor.h"
 #include "server/service/put_tensor_reactor.h"
@@ -122,8 +123,7 @@ class CheckpointServiceImpl final : public Base {
     for (const VerifyReport::Problem& problem : progress.problems) {
       v1::VerifyCheckpointResponse::Problem* out = response.add_problems();
       out->set_path(problem.path);
-      out->mutable_box()->mutable_offset()->Add(problem.box.offset.begin(), problem.box.offset.end());
-      out->mutable_box()->mutable_extent()->Add(problem.box.extent.begin(), problem.box.extent.end());
+      wire::ToProto(problem.box, out->mutable_box());
       out->set_object(problem.object);
       out->set_message(problem.message);
     }

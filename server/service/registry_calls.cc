@@ -13,9 +13,6 @@
 namespace cairn {
 namespace {
 
-// A page's answer stays well below the 4 MiB that a gRPC client takes by default.
-constexpr uint64_t kMaxEntriesPageBytes = 2u << 20;
-
 std::string EntryDigest(const StoredEntry& stored) {
   Digester digester(DigestAlgorithm::kSha256);
   for (const StoredShard& shard : stored.shards) {
@@ -53,9 +50,15 @@ absl::Status HandleListCheckpoints(ServiceContext& service, RpcScope& scope, con
   CAIRN_ASSIGN_OR_RETURN(const size_t page, PageSize(request.page_size(), 200, 1000));
   CAIRN_ASSIGN_OR_RETURN(const std::vector<CheckpointRow> rows,
                          service.engine.ListCheckpoints(filter, after_name, after_step, page));
-  for (const CheckpointRow& row : rows) ToProto(row, response->add_checkpoints());
-  if (rows.size() == page) {
-    response->set_next_page_token(MakePageToken({rows.back().name, absl::StrCat(rows.back().step)}));
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < rows.size() && bytes < kMaxPageBytes; ++i) {
+    v1::Checkpoint* checkpoint = response->add_checkpoints();
+    ToProto(rows[i], checkpoint);
+    bytes += checkpoint->ByteSizeLong();
+  }
+  const auto sent = static_cast<size_t>(response->checkpoints_size());
+  if (sent < rows.size() || sent == page) {
+    response->set_next_page_token(MakePageToken({rows[sent - 1].name, absl::StrCat(rows[sent - 1].step)}));
   }
   return absl::OkStatus();
 }
@@ -82,7 +85,7 @@ absl::Status HandleListEntries(ServiceContext& service, RpcScope& scope, const v
   for (uint64_t i = start; i < entries.size(); ++i) {
     const StoredEntry& stored = entries[i];
     if (!selection.Matches(stored.entry.path)) continue;
-    if (static_cast<size_t>(response->entries_size()) == page || bytes > kMaxEntriesPageBytes) {
+    if (static_cast<size_t>(response->entries_size()) == page || bytes > kMaxPageBytes) {
       response->set_next_page_token(MakePageToken({open->row.uid, absl::StrCat(i)}));
       break;
     }

@@ -1,9 +1,16 @@
 #include "server/service/rpc_scope.h"
 
+#include <utility>
+
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
 
 namespace cairn {
+namespace {
+
+constexpr size_t kMaxRefBytes = 512;
+
+}  // namespace
 
 RpcScope::RpcScope(const char* method, const grpc::CallbackServerContext& context, const RpcObserver& observer)
     : start_(absl::Now()), observer_(observer) {
@@ -16,6 +23,11 @@ RpcScope::RpcScope(const char* method, const grpc::CallbackServerContext& contex
     thread_local absl::BitGen random;
     record_.request_id = absl::StrCat(absl::Hex(absl::Uniform<uint64_t>(random), absl::kZeroPad16));
   }
+}
+
+void RpcScope::set_ref(std::string ref) {
+  if (ref.size() > kMaxRefBytes) ref = absl::StrCat(ref.substr(0, kMaxRefBytes), "...");
+  record_.ref = std::move(ref);
 }
 
 void RpcScope::Finish(const absl::Status& status) {

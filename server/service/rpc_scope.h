@@ -14,7 +14,8 @@ class RpcScope {
  public:
   RpcScope(const char* method, const grpc::CallbackServerContext& context, const RpcObserver& observer);
 
-  void set_ref(std::string ref) { record_.ref = std::move(ref); }
+  // Cut to 512 bytes: what comes from a caller may have megabytes.
+  void set_ref(std::string ref);
   void add_bytes(uint64_t bytes) { record_.bytes += bytes; }
   // Reports the call. Later calls do nothing.
   void Finish(const absl::Status& status);

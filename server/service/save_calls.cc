@@ -1,6 +1,5 @@
 #include "server/service/save_calls.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -14,6 +13,21 @@ namespace cairn {
 namespace {
 
 std::string SessionRef(const std::string& id) { return absl::StrCat("session:", id); }
+
+void ShowSession(const SaveStatus& status, v1::SaveSession* proto) {
+  ToProto(status.session, proto);
+  if (status.checkpoint.has_value()) ToProto(*status.checkpoint, proto->mutable_checkpoint());
+}
+
+// With its checkpoint, if it has become one.
+absl::Status ShowSession(ServiceContext& service, const Session& session, v1::SaveSession* proto) {
+  SaveStatus status{.session = session};
+  if (session.state == SessionState::kCommitted) {
+    CAIRN_ASSIGN_OR_RETURN(status, service.engine.GetSaveStatus(session.id, std::nullopt));
+  }
+  ShowSession(status, proto);
+  return absl::OkStatus();
+}
 
 }  // namespace
 
@@ -32,11 +46,7 @@ absl::Status HandleBeginSave(ServiceContext& service, RpcScope& scope, const v1:
   spec.created_by = request.created_by();
   spec.lease = request.has_lease() ? wire::FromProto(request.lease()) : absl::ZeroDuration();
   CAIRN_ASSIGN_OR_RETURN(const Session session, service.engine.BeginSave(std::move(spec)));
-  ToProto(session, response->mutable_session());
-  if (session.state == SessionState::kCommitted) {
-    CAIRN_ASSIGN_OR_RETURN(const SaveStatus status, service.engine.GetSaveStatus(session.id, std::nullopt));
-    if (status.checkpoint.has_value()) ToProto(*status.checkpoint, response->mutable_session()->mutable_checkpoint());
-  }
+  CAIRN_RETURN_IF_ERROR(ShowSession(service, session, response->mutable_session()));
   response->set_max_chunk_bytes(service.options.max_chunk_bytes);
   response->set_extent_bytes(service.engine.options().upload.extent_bytes);
   return absl::OkStatus();
@@ -55,12 +65,15 @@ absl::Status HandleGetSaveStatus(ServiceContext& service, RpcScope& scope, const
       const SaveStatus status,
       service.engine.GetSaveStatus(request.session_id(),
                                    request.has_writer() ? std::optional<uint32_t>(request.writer()) : std::nullopt));
-  ToProto(status.session, response->mutable_session());
-  if (status.checkpoint.has_value()) ToProto(*status.checkpoint, response->mutable_session()->mutable_checkpoint());
+  ShowSession(status, response->mutable_session());
   for (const auto& [writer, shard] : status.shards) response->set_durable_bytes(response->durable_bytes() + shard.durable_bytes);
   if (request.summary_only()) return absl::OkStatus();
-  const size_t end = std::min<size_t>(status.shards.size(), start + page);
-  for (size_t i = start; i < end; ++i) {
+  uint64_t bytes = 0;
+  for (size_t i = start; i < status.shards.size(); ++i) {
+    if (static_cast<size_t>(response->shards_size()) == page || bytes > kMaxPageBytes) {
+      response->set_next_page_token(MakePageToken({absl::StrCat(i)}));
+      break;
+    }
     const auto& [writer, shard] = status.shards[i];
     v1::ShardStatus* out = response->add_shards();
     out->set_writer(writer);
@@ -69,8 +82,8 @@ absl::Status HandleGetSaveStatus(ServiceContext& service, RpcScope& scope, const
     out->set_durable_bytes(shard.durable_bytes);
     out->set_total_bytes(shard.total_bytes);
     out->set_finished(shard.finished);
+    bytes += out->ByteSizeLong();
   }
-  if (end < status.shards.size()) response->set_next_page_token(MakePageToken({absl::StrCat(end)}));
   return absl::OkStatus();
 }
 
@@ -78,11 +91,7 @@ absl::Status HandleFinishWriter(ServiceContext& service, RpcScope& scope, const 
                                 v1::FinishWriterResponse* response) {
   scope.set_ref(SessionRef(request.session_id()));
   CAIRN_ASSIGN_OR_RETURN(const Session session, service.engine.FinishWriter(request.session_id(), request.writer()));
-  ToProto(session, response->mutable_session());
-  if (session.state != SessionState::kCommitted) return absl::OkStatus();
-  CAIRN_ASSIGN_OR_RETURN(const SaveStatus status, service.engine.GetSaveStatus(session.id, std::nullopt));
-  if (status.checkpoint.has_value()) ToProto(*status.checkpoint, response->mutable_session()->mutable_checkpoint());
-  return absl::OkStatus();
+  return ShowSession(service, session, response->mutable_session());
 }
 
 absl::Status HandleCommitSave(ServiceContext& service, RpcScope& scope, const v1::CommitSaveRequest& request,

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "server/store/unique_fd.h"
+#include "common/io/unique_fd.h"
 
 namespace cairn {
 

@@ -5,7 +5,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "server/store/unique_fd.h"
+#include "common/io/unique_fd.h"
 
 namespace cairn {
 

@@ -9,7 +9,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
-#include "server/store/unique_fd.h"
+#include "common/io/unique_fd.h"
 
 namespace cairn {
 

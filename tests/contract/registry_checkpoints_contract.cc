@@ -91,7 +91,7 @@ TEST_P(RegistryContract, CommitIsAbortedIfThePartsAreOthersThanExpected) {
 TEST_P(RegistryContract, CommitIsAbortedIfAnObjectIsUnknownOrCondemned) {
   Begin("dead", 1);
   CAIRN_ASSERT_OK(Record("s-dead", "condemned"));
-  CAIRN_ASSERT_OK(registry_->AbortSession("s-dead"));
+  CAIRN_ASSERT_OK(registry_->AbortSession("s-dead", At(0)));
   EXPECT_THAT(CondemnedKeys(*registry_), ElementsAre("condemned"));
   Begin("k", 1);
   CAIRN_ASSERT_OK(Record("s-k", "o1"));

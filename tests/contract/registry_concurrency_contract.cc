@@ -19,7 +19,7 @@ TEST_P(RegistryConcurrency, AnObjectIsEitherClaimedOrCondemned) {
     CAIRN_ASSERT_OK(Record("s-dead", absl::StrCat("o", i), ExtentNumbers(i, 1)));
   }
   Begin("living", 2);
-  CAIRN_ASSERT_OK(registry_->AbortSession("s-dead"));
+  CAIRN_ASSERT_OK(registry_->AbortSession("s-dead", At(0)));
 
   const std::unique_ptr<Registry> collector = OpenAnother();
   ASSERT_NE(collector, nullptr);
@@ -27,7 +27,7 @@ TEST_P(RegistryConcurrency, AnObjectIsEitherClaimedOrCondemned) {
   std::atomic<bool> done = false;
   std::thread collecting([&] {
     while (!done) {
-      const auto garbage = collector->CondemnObjects(condemned.size() + 1, /*dry_run=*/false);
+      const auto garbage = collector->CondemnObjects(condemned.size() + 1);
       CAIRN_ASSERT_OK(garbage);
       for (const Registry::Garbage& object : *garbage) condemned.insert(object.object_key);
     }

@@ -105,7 +105,7 @@ TEST_P(RegistryContract, AbortAndExpiryLeaveGarbage) {
   Begin("open", 3);
   CAIRN_ASSERT_OK(Record("s-open", "o3"));
   CAIRN_ASSERT_OK(registry_->RenewSession("s-open", At(1'000'000)));
-  CAIRN_ASSERT_OK(registry_->AbortSession("s-aborted"));
+  CAIRN_ASSERT_OK(registry_->AbortSession("s-aborted", At(0)));
   EXPECT_THAT(CondemnedKeys(*registry_), ElementsAre("o1"));
   CAIRN_ASSERT_OK(registry_->ExpireSessions(At(100'000)));
   EXPECT_THAT(CondemnedKeys(*registry_), ElementsAre("o1", "o2"));
@@ -118,10 +118,10 @@ TEST_P(RegistryContract, AClaimKeepsAnObjectForTheSessionAlone) {
   Begin("second", 2);
   EXPECT_EQ(Claim("s-second", {DigestNumber(0)}), 1u);
   EXPECT_EQ(Claim("s-second", {DigestNumber(0), DigestNumber(1)}), 2u);
-  CAIRN_ASSERT_OK(registry_->AbortSession("s-first"));
+  CAIRN_ASSERT_OK(registry_->AbortSession("s-first", At(0)));
   EXPECT_THAT(CondemnedKeys(*registry_), ElementsAre("o2"));
   EXPECT_EQ(Claim("s-second", DigestNumbers(0, 4)), 2u);
-  CAIRN_ASSERT_OK(registry_->AbortSession("s-second"));
+  CAIRN_ASSERT_OK(registry_->AbortSession("s-second", At(0)));
   EXPECT_THAT(CondemnedKeys(*registry_), ElementsAre("o1", "o2"));
 }
 
@@ -131,14 +131,14 @@ TEST_P(RegistryContract, OneClaimKeepsEveryObjectInItsAnswer) {
     CAIRN_ASSERT_OK(Record("s-first", "o" + std::to_string(i), ExtentNumbers(2 * i, 2)));
   Begin("second", 2);
   EXPECT_EQ(Claim("s-second", {DigestNumber(0), DigestNumber(99), DigestNumber(3), DigestNumber(6)}), 3u);
-  CAIRN_ASSERT_OK(registry_->AbortSession("s-first"));
+  CAIRN_ASSERT_OK(registry_->AbortSession("s-first", At(0)));
   EXPECT_THAT(CondemnedKeys(*registry_), ElementsAre("o2", "o4"));
 }
 
 TEST_P(RegistryContract, ACondemnedObjectIsNeverClaimedAgain) {
   Begin("first", 1);
   CAIRN_ASSERT_OK(Record("s-first", "o1", ExtentNumbers(0, 3)));
-  CAIRN_ASSERT_OK(registry_->AbortSession("s-first"));
+  CAIRN_ASSERT_OK(registry_->AbortSession("s-first", At(0)));
   Begin("second", 2);
   EXPECT_THAT(CondemnedKeys(*registry_), ElementsAre("o1"));
   EXPECT_EQ(Claim("s-second", DigestNumbers(0, 3)), 0u);
@@ -155,7 +155,7 @@ TEST_P(RegistryContract, ACondemnedObjectIsNeverClaimedAgain) {
 TEST_P(RegistryContract, CondemningIsRepeatableUntilTheObjectsAreForgotten) {
   Begin("k", 1);
   for (const char* key : {"o1", "o2", "o3", "o4", "o5"}) CAIRN_ASSERT_OK(Record("s-k", key));
-  CAIRN_ASSERT_OK(registry_->AbortSession("s-k"));
+  CAIRN_ASSERT_OK(registry_->AbortSession("s-k", At(0)));
   const std::vector<std::string> two = CondemnedKeys(*registry_, 2);
   EXPECT_EQ(two.size(), 2u);
   Reopen();
@@ -168,16 +168,76 @@ TEST_P(RegistryContract, CondemningIsRepeatableUntilTheObjectsAreForgotten) {
   EXPECT_EQ(CondemnedKeys(*registry_).size(), 3u);
 }
 
-TEST_P(RegistryContract, ADryRunCondemnsNothing) {
+// What a forecast says, and then that the three calls do just that.
+void ExpectForecast(Registry& registry, absl::Time now, uint64_t sessions, uint64_t checkpoints, uint64_t objects) {
+  CAIRN_ASSERT_OK_AND_ASSIGN(const Registry::GarbageForecast forecast, registry.ForecastGarbage(now));
+  EXPECT_EQ(forecast.sessions, sessions);
+  EXPECT_EQ(forecast.checkpoints, checkpoints);
+  EXPECT_EQ(forecast.objects, objects);
+  CAIRN_ASSERT_OK_AND_ASSIGN(const std::vector<std::string> expired, registry.ExpireSessions(now));
+  EXPECT_EQ(expired.size(), forecast.sessions);
+  CAIRN_ASSERT_OK_AND_ASSIGN(const uint64_t purged, registry.PurgeDeleted(now));
+  EXPECT_EQ(purged, forecast.checkpoints);
+  CAIRN_ASSERT_OK_AND_ASSIGN(const std::vector<Registry::Garbage> garbage, registry.CondemnObjects(SIZE_MAX));
+  EXPECT_EQ(garbage.size(), forecast.objects);
+  uint64_t bytes = 0;
+  for (const Registry::Garbage& object : garbage) bytes += object.bytes;
+  EXPECT_EQ(bytes, forecast.bytes);
+}
+
+TEST_P(RegistryContract, AForecastOfNothingIsNothing) {
+  ExpectForecast(*registry_, At(0), 0, 0, 0);
+  CAIRN_ASSERT_OK(SaveCheckpoint(*registry_, {.uid = "live", .step = 1, .new_objects = {"o1"}}));
+  Begin("open", 2);
+  CAIRN_ASSERT_OK(Record("s-open", "o2"));
+  ExpectForecast(*registry_, At(0), 0, 0, 0);
+}
+
+TEST_P(RegistryContract, AForecastCountsWhatDeletedCheckpointsWouldFree) {
+  CAIRN_ASSERT_OK(SaveCheckpoint(*registry_, {.uid = "gone", .step = 1, .new_objects = {"o1", "o2"}}));
+  CAIRN_ASSERT_OK(SaveCheckpoint(*registry_, {.uid = "live", .step = 2, .new_objects = {"o3"}}));
+  CAIRN_ASSERT_OK(registry_->DeleteCheckpoint("gone", At(0)));
+  ExpectForecast(*registry_, At(0), 0, 1, 3);  // Its two objects and its manifest.
+}
+
+TEST_P(RegistryContract, AForecastLeavesOutWhatIsNeededElsewhere) {
+  Begin("first", 1);
+  CAIRN_ASSERT_OK(Record("s-first", "shared", ExtentNumbers(0, 1)));
+  CAIRN_ASSERT_OK(Record("s-first", "claimed", ExtentNumbers(1, 1)));
+  CAIRN_ASSERT_OK(Record("s-first", "own", ExtentNumbers(2, 1)));
+  const CheckpointRow first = RowOf("u1", "team/run", 1);
+  CAIRN_ASSERT_OK(registry_->CommitSession("s-first", first, {"shared", "claimed", "own"}, 3, At(0)));
+  Begin("second", 2);
+  EXPECT_EQ(Claim("s-second", {DigestNumber(0)}), 1u);
+  CAIRN_ASSERT_OK(registry_->CommitSession("s-second", RowOf("u2", "team/run", 2), {"shared"}, 0, At(0)));
+  Begin("third", 3);
+  EXPECT_EQ(Claim("s-third", {DigestNumber(1)}), 1u);
+  CAIRN_ASSERT_OK(registry_->DeleteCheckpoint("u1", At(0)));
+  ExpectForecast(*registry_, At(0), 0, 1, 2);  // "own" and the manifest.
+}
+
+TEST_P(RegistryContract, AForecastKnowsPinsAndLeases) {
+  CAIRN_ASSERT_OK(SaveCheckpoint(*registry_, {.uid = "read", .step = 1, .new_objects = {"o1"}}));
+  CAIRN_ASSERT_OK(registry_->PinCheckpoint("read", "reader", At(100)));
+  CAIRN_ASSERT_OK(registry_->DeleteCheckpoint("read", At(0)));
+  SessionSpec spec = SpecOf("team/run", 2, "k");
+  spec.lease = absl::Seconds(50);
+  CAIRN_ASSERT_OK(registry_->BeginSession("s-k", spec, At(0)));
+  CAIRN_ASSERT_OK(Record("s-k", "o2"));
+  ExpectForecast(*registry_, At(49), 0, 0, 0);
+  ExpectForecast(*registry_, At(50), 1, 0, 1);
+  ExpectForecast(*registry_, At(99), 0, 0, 1);  // Condemned at 50, not yet forgotten.
+  ExpectForecast(*registry_, At(100), 0, 1, 3);
+}
+
+TEST_P(RegistryContract, AForecastChangesNothing) {
   Begin("k", 1);
   CAIRN_ASSERT_OK(Record("s-k", "o1", ExtentNumbers(0, 1)));
   CAIRN_ASSERT_OK(Record("s-k", "o2"));
-  CAIRN_ASSERT_OK(registry_->AbortSession("s-k"));
-  CAIRN_ASSERT_OK_AND_ASSIGN(auto garbage, registry_->CondemnObjects(10, /*dry_run=*/true));
-  ASSERT_EQ(garbage.size(), 2u);
-  EXPECT_EQ(garbage[0].bytes, 100u);
-  CAIRN_ASSERT_OK_AND_ASSIGN(garbage, registry_->CondemnObjects(1, /*dry_run=*/true));
-  EXPECT_EQ(garbage.size(), 1u);
+  CAIRN_ASSERT_OK(registry_->AbortSession("s-k", At(0)));
+  CAIRN_ASSERT_OK_AND_ASSIGN(const Registry::GarbageForecast forecast, registry_->ForecastGarbage(At(0)));
+  EXPECT_EQ(forecast.objects, 2u);
+  EXPECT_EQ(forecast.bytes, 200u);
   // Still claimable, and still not to be forgotten.
   CAIRN_ASSERT_OK(registry_->ForgetObjects({"o1", "o2"}));
   EXPECT_TRUE(Knows("o1"));
@@ -197,7 +257,7 @@ TEST_P(RegistryContract, KnowsObjectsAnswersInOrder) {
   CAIRN_ASSERT_OK(SaveCheckpoint(*registry_, {.uid = "u1", .step = 1, .new_objects = {"o1"}}));
   Begin("k", 2);
   CAIRN_ASSERT_OK(Record("s-k", "o2"));
-  CAIRN_ASSERT_OK(registry_->AbortSession("s-k"));
+  CAIRN_ASSERT_OK(registry_->AbortSession("s-k", At(0)));
   EXPECT_THAT(CondemnedKeys(*registry_), ElementsAre("o2"));
   CAIRN_ASSERT_OK_AND_ASSIGN(const std::vector<bool> known,
                              registry_->KnowsObjects({"x", "o2", "o1", "x", "manifest-u1", ""}));

@@ -77,7 +77,7 @@ TEST_P(RegistryContract, BeginSessionAgainReturnsTheSameSession) {
 
 TEST_P(RegistryContract, BeginSessionAgainReturnsItWhateverItsState) {
   Begin("aborted", 1);
-  CAIRN_ASSERT_OK(registry_->AbortSession("s-aborted"));
+  CAIRN_ASSERT_OK(registry_->AbortSession("s-aborted", At(0)));
   CAIRN_ASSERT_OK_AND_ASSIGN(Session again,
                              registry_->BeginSession("x", SpecOf("team/run", 1, "aborted"), At(1)));
   EXPECT_EQ(again.id, "s-aborted");
@@ -133,13 +133,13 @@ TEST_P(RegistryContract, NoSessionMethodInventsASession) {
   EXPECT_THAT(registry_->ClaimExtents("ghost", {}), not_found);
   EXPECT_THAT(registry_->FinishWriter("ghost", 0, At(0)), not_found);
   EXPECT_THAT(registry_->CommitSession("ghost", RowOf("u", "team/run", 1), {}, 0, At(0)), not_found);
-  EXPECT_THAT(registry_->AbortSession("ghost"), not_found);
+  EXPECT_THAT(registry_->AbortSession("ghost", At(0)), not_found);
   EXPECT_FALSE(Knows("object"));
 }
 
 TEST_P(RegistryContract, OnlyAnOpenSessionTakesCalls) {
   Begin("aborted", 1);
-  CAIRN_ASSERT_OK(registry_->AbortSession("s-aborted"));
+  CAIRN_ASSERT_OK(registry_->AbortSession("s-aborted", At(0)));
   Begin("expired", 2);
   CAIRN_ASSERT_OK(registry_->ExpireSessions(At(100'000)));
   CAIRN_ASSERT_OK(SaveCheckpoint(*registry_, {.uid = "u1", .step = 3}));
@@ -315,15 +315,15 @@ TEST_P(RegistryContract, FinishWriterIsIdempotentAndTellsWhoHasFinished) {
 
 TEST_P(RegistryContract, AbortSessionIsIdempotentAndRefusesACommittedOne) {
   Begin("k", 1);
-  CAIRN_EXPECT_OK(registry_->AbortSession("s-k"));
-  CAIRN_EXPECT_OK(registry_->AbortSession("s-k"));
+  CAIRN_EXPECT_OK(registry_->AbortSession("s-k", At(0)));
+  CAIRN_EXPECT_OK(registry_->AbortSession("s-k", At(0)));
   CAIRN_ASSERT_OK_AND_ASSIGN(const Session session, registry_->GetSession("s-k"));
   EXPECT_EQ(session.state, SessionState::kAborted);
   Begin("expired", 2);
   CAIRN_ASSERT_OK(registry_->ExpireSessions(At(100'000)));
-  CAIRN_EXPECT_OK(registry_->AbortSession("s-expired"));
+  CAIRN_EXPECT_OK(registry_->AbortSession("s-expired", At(0)));
   CAIRN_ASSERT_OK(SaveCheckpoint(*registry_, {.uid = "u1", .step = 3}));
-  EXPECT_THAT(registry_->AbortSession("session-u1"),
+  EXPECT_THAT(registry_->AbortSession("session-u1", At(0)),
               StatusIs(StatusCode::kFailedPrecondition, HasSubstr("committed")));
 }
 
@@ -331,7 +331,7 @@ TEST_P(RegistryContract, ListOpenSessionsIsOldestFirst) {
   CAIRN_ASSERT_OK(registry_->BeginSession("young", SpecOf("a", 1, "k1"), At(20)));
   CAIRN_ASSERT_OK(registry_->BeginSession("old", SpecOf("a", 2, "k2"), At(10)));
   CAIRN_ASSERT_OK(registry_->BeginSession("aborted", SpecOf("a", 3, "k3"), At(5)));
-  CAIRN_ASSERT_OK(registry_->AbortSession("aborted"));
+  CAIRN_ASSERT_OK(registry_->AbortSession("aborted", At(0)));
   CAIRN_ASSERT_OK(SaveCheckpoint(*registry_, {.uid = "u1", .step = 3}));
   CAIRN_ASSERT_OK_AND_ASSIGN(const std::vector<Session> sessions, registry_->ListOpenSessions());
   ASSERT_EQ(sessions.size(), 2u);
@@ -345,12 +345,13 @@ TEST_P(RegistryContract, ForgetEndedSessionsForgetsTheirKeysAndKeepsTheRest) {
       SaveCheckpoint(*registry_, {.uid = "early", .step = 1, .new_objects = {"o1"}, .now = At(10)}));
   CAIRN_ASSERT_OK(SaveCheckpoint(*registry_, {.uid = "late", .step = 2, .now = At(20)}));
   Begin("open", 3);
-  SessionSpec spec = SpecOf("team/run", 4, "aborted");
-  spec.lease = absl::Seconds(5);
-  CAIRN_ASSERT_OK(registry_->BeginSession("aborted", spec, At(0)));
+  CAIRN_ASSERT_OK(registry_->BeginSession("aborted", SpecOf("team/run", 4, "aborted"), At(0)));
   CAIRN_ASSERT_OK(Record("aborted", "o2"));
-  CAIRN_ASSERT_OK(registry_->AbortSession("aborted"));
+  CAIRN_ASSERT_OK(registry_->AbortSession("aborted", At(9)));
+  CAIRN_ASSERT_OK(registry_->AbortSession("aborted", At(12)));  // Ended is ended: the first time counts.
 
+  CAIRN_ASSERT_OK(registry_->ForgetEndedSessions(At(9)));
+  CAIRN_EXPECT_OK(registry_->GetSession("aborted"));
   CAIRN_ASSERT_OK(registry_->ForgetEndedSessions(At(10)));
   CAIRN_EXPECT_OK(registry_->GetSession("session-early"));
   EXPECT_THAT(registry_->GetSession("aborted"), StatusIs(StatusCode::kNotFound));

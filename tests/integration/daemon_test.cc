@@ -5,6 +5,7 @@
 #include <fstream>
 #include <thread>
 
+#include "absl/strings/str_split.h"
 #include "gmock/gmock.h"
 #include "tests/integration/daemon_fixture.h"
 
@@ -51,6 +52,9 @@ TEST_F(RunningDaemonTest, SigtermLetsARunningSaveFinish) {
   spec.name = "run";
   spec.session_key = "k";
   CAIRN_ASSERT_OK_AND_ASSIGN(auto save, client_->Save(spec));
+  // From its answer on the daemon has the stream. One that it has not is refused while it drains.
+  CAIRN_ASSERT_OK(save->Put(Tensor("v", Dtype::kUint8, {1}), Bytes("x")));
+  CAIRN_ASSERT_OK(save->Flush());
   const std::string bytes = PatternBytes(2 << 20, 1);
   CAIRN_ASSERT_OK(save->StartEntry(Tensor("w", Dtype::kUint8, {2 << 20})));
   CAIRN_ASSERT_OK(save->Append(absl::string_view(bytes).substr(0, 1 << 20)));
@@ -79,6 +83,34 @@ TEST_F(RunningDaemonTest, ASecondDaemonOnTheSameDirectoryIsRefusedAndTheFirstGoe
   EXPECT_NE(status, 0);
   EXPECT_THAT(daemon_.Log(), HasSubstr("uses this data directory"));
   CAIRN_ASSERT_OK(Load({.ref = "run"}));
+}
+
+TEST_F(RunningDaemonTest, TheSocketOfARunningDaemonIsNotTakenAwayByAnother) {
+  const TempDir folder;
+  // The last of an option that is given twice counts.
+  DaemonProcess second(folder.path(), {"--unix-socket", daemon_.target().substr(5)});
+  second.Start();
+  EXPECT_NE(second.Wait(), 0);
+  EXPECT_THAT(second.Log(), HasSubstr("another process serves there"));
+  CAIRN_EXPECT_OK(daemon_.Connect().GetServerInfo());
+}
+
+TEST_F(RunningDaemonTest, EachLineOfAJsonLogIsJsonWhateverALibrarySays) {
+  const TempDir folder;
+  DaemonProcess second(folder.path(), {"--unix-socket", "", "--listen", "nobody.invalid:1", "--log-format", "json"});
+  second.Start();
+  EXPECT_NE(second.Wait(), 0);
+  const std::string log = second.Log();
+  EXPECT_THAT(log, AllOf(HasSubstr("cannot listen on nobody.invalid:1"), HasSubstr("\"msg\":\"grpc\"")));
+  for (absl::string_view line : absl::StrSplit(log, '\n', absl::SkipEmpty())) {
+    EXPECT_EQ(line.substr(0, 8), "{\"time\":") << line;
+  }
+}
+
+TEST_F(RunningDaemonTest, ALongTextOfACallerDoesNotFillTheLog) {
+  EXPECT_FALSE(client_->GetCheckpoint(std::string(1 << 20, 'x')).ok());
+  EXPECT_EQ(daemon_.Stop(), 0);
+  EXPECT_LT(daemon_.Log().size(), 10'000u);
 }
 
 TEST_F(RunningDaemonTest, ADataDirectoryOfANewerVersionIsRefused) {

@@ -1,5 +1,9 @@
+#include <grpcpp/grpcpp.h>
+
 #include <thread>
 
+#include "absl/strings/str_cat.h"
+#include "cairn/v1/checkpoint_service.grpc.pb.h"
 #include "common/base/error_info.h"
 #include "gmock/gmock.h"
 #include "tests/integration/daemon_fixture.h"
@@ -54,6 +58,53 @@ TEST_F(SaveTest, AnotherProcessWithTheSameKeySendsNothingTwice) {
   EXPECT_LE(save->progress().sent_bytes + save->progress().skipped_bytes, bytes.size());
   CAIRN_ASSERT_OK_AND_ASSIGN(const auto loaded, Load({.ref = "run"}));
   EXPECT_EQ(loaded.at("w"), bytes);
+}
+
+TEST_F(SaveTest, EachPageFitsIntoWhatAnyClientTakes) {
+  constexpr int kShards = 1500;
+  client::SaveSpec spec;
+  spec.name = "run";
+  spec.session_key = "k";
+  spec.metadata = {{"note", std::string(60'000, 'x')}};
+  CAIRN_ASSERT_OK_AND_ASSIGN(auto save, client_->Save(spec));
+  for (int i = 0; i < kShards; ++i) {
+    CAIRN_ASSERT_OK(save->Put(Tensor(absl::StrCat(std::string(4000, 'x'), i), Dtype::kUint8, {1}), Bytes("x")));
+  }
+  CAIRN_ASSERT_OK(save->Flush());
+
+  // With gRPC's own limits, unlike our client's.
+  const auto stub =
+      v1::CheckpointService::NewStub(grpc::CreateChannel(daemon_.target(), grpc::InsecureChannelCredentials()));
+  v1::GetSaveStatusRequest request;
+  request.set_session_id(save->session().session_id);
+  int shards = 0;
+  do {
+    grpc::ClientContext context;
+    v1::GetSaveStatusResponse page;
+    const grpc::Status status = stub->GetSaveStatus(&context, request, &page);
+    ASSERT_TRUE(status.ok()) << status.error_message();
+    shards += page.shards_size();
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty());
+  EXPECT_EQ(shards, kShards);
+
+  CAIRN_ASSERT_OK(save->Commit());
+  for (spec.step = 1; spec.step < 80; ++spec.step) {
+    spec.session_key = absl::StrCat("k", spec.step);
+    CAIRN_ASSERT_OK_AND_ASSIGN(auto more, client_->Save(spec));
+    CAIRN_ASSERT_OK(more->Commit());
+  }
+  v1::ListCheckpointsRequest list;
+  int checkpoints = 0;
+  do {
+    grpc::ClientContext context;
+    v1::ListCheckpointsResponse page;
+    const grpc::Status status = stub->ListCheckpoints(&context, list, &page);
+    ASSERT_TRUE(status.ok()) << status.error_message();
+    checkpoints += page.checkpoints_size();
+    list.set_page_token(page.next_page_token());
+  } while (!list.page_token().empty());
+  EXPECT_EQ(checkpoints, 80);
 }
 
 TEST_F(SaveTest, AnExistingStepIsRefusedAtTheBeginning) {

@@ -5,6 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
+#include "client/cpp/src/check_text.h"
+#include "common/base/status_macros.h"
 #include "proto/wire/frame.h"
 #include "proto/wire/status_wire.h"
 
@@ -33,6 +35,7 @@ template <typename Request, typename Response>
 absl::StatusOr<Response> Stub::Unary(void (AsyncStub::*method)(grpc::ClientContext*, const Request*, Response*,
                                                                std::function<void(grpc::Status)>),
                                      const Request& request, const CallLimits& limits) {
+  CAIRN_RETURN_IF_ERROR(CheckText(request));
   const std::unique_ptr<grpc::ClientContext> context = NewContext();
   if (limits.timeout < absl::InfiniteDuration()) {
     context->set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(limits.timeout));

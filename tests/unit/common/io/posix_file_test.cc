@@ -70,7 +70,7 @@ TEST(FileSource, NamesWhatCannotBeOpened) {
   TempDir dir;
   EXPECT_THAT(OpenFileSource(dir / "none"), StatusIs(absl::StatusCode::kNotFound, HasSubstr(dir / "none")));
   EXPECT_THAT(OpenFileSource(dir.path()),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("a directory")));
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("a folder")));
 }
 
 TEST(FileSink, ShowsTheFileOnlyOnceItIsClosed) {
@@ -85,6 +85,47 @@ TEST(FileSink, ShowsTheFileOnlyOnceItIsClosed) {
   EXPECT_THAT(NamesIn(dir.path()), ::testing::ElementsAre("f"));
   CAIRN_ASSERT_OK_AND_ASSIGN(const std::string bytes, ReadSmallFile(dir / "f", 100));
   EXPECT_EQ(bytes, "0123456789");
+}
+
+// Above 32 MiB a durable file is written past the page cache, by another thread.
+TEST(FileSink, WritesALargeFileAsItWasAppended) {
+  constexpr size_t kSize = (40u << 20) + 77;
+  std::string bytes(kSize, '\0');
+  for (size_t i = 0; i < kSize; ++i) bytes[i] = static_cast<char>(i % 253 + i / 4096);
+  for (const size_t piece : {size_t{100'003}, size_t{4} << 20, kSize}) {
+    for (const bool durable : {true, false}) {
+      TempDir dir;
+      CAIRN_ASSERT_OK_AND_ASSIGN(const auto sink, CreateFileSink(dir / "f", {.durable = durable}));
+      for (size_t at = 0; at < kSize; at += piece) CAIRN_ASSERT_OK(sink->Append(absl::string_view(bytes).substr(at, piece)));
+      EXPECT_EQ(sink->size(), kSize);
+      CAIRN_ASSERT_OK(sink->Close());
+      EXPECT_TRUE(ReadSmallFile(dir / "f", kSize).value() == bytes) << piece << " " << durable;
+    }
+  }
+}
+
+TEST(FileSink, LeavesNothingOfALargeFileThatIsNotClosed) {
+  TempDir dir;
+  {
+    CAIRN_ASSERT_OK_AND_ASSIGN(const auto sink, CreateFileSink(dir / "f"));
+    CAIRN_ASSERT_OK(sink->Append(std::string(50 << 20, 'x')));
+  }
+  EXPECT_THAT(NamesIn(dir.path()), IsEmpty());
+}
+
+// The reads tell the system what comes next; what they return must not depend on it.
+TEST(FileSource, ReadsLargePiecesInAnyOrder) {
+  TempDir dir;
+  std::string bytes((20u << 20) + 5, '\0');
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i % 249 + i / 4096);
+  WriteFile(dir / "f", bytes);
+  CAIRN_ASSERT_OK_AND_ASSIGN(const auto source, OpenFileSource(dir / "f"));
+  constexpr size_t kPiece = 1 << 20;
+  for (const size_t at : {size_t{0}, kPiece, 2 * kPiece, 17 * kPiece, bytes.size() - kPiece, size_t{3}, size_t{0}}) {
+    std::string part(kPiece, '\0');
+    CAIRN_ASSERT_OK(source->ReadAt(at, absl::MakeSpan(part)));
+    EXPECT_TRUE(part == bytes.substr(at, kPiece)) << at;
+  }
 }
 
 TEST(FileSink, LeavesNothingWhenItIsNotClosed) {
@@ -137,6 +178,19 @@ TEST(ReadSmallFile, RefusesAFileAboveTheLimit) {
   EXPECT_EQ(ReadSmallFile(dir / "f", 10).value(), "0123456789");
   EXPECT_THAT(ReadSmallFile(dir / "f", 9),
               StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("at most 9")));
+}
+
+TEST(FileSink, NeverReplacesWhatIsNoFile) {
+  const testing::TempDir folder;
+  const std::string pipe = folder / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const std::string link = folder / "link";
+  ASSERT_EQ(::symlink("/dev/null", link.c_str()), 0);
+  for (const auto& [path, kind] : {std::pair(pipe, "a pipe"), std::pair(link, "a device"),
+                                   std::pair(folder.path(), "a folder")}) {
+    EXPECT_THAT(CreateFileSink(path, {.overwrite = true}),
+                StatusIs(absl::StatusCode::kInvalidArgument, ::testing::HasSubstr(kind)));
+  }
 }
 
 TEST(ErrnoStatus, GivesTheCodeThatACallerCanActOn) {

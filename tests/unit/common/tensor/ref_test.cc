@@ -61,6 +61,25 @@ TEST(Ref, RefusalSaysWhatARefLooksLike) {
   }
 }
 
+TEST(Ref, RefusalNamesThePartThatIsWrong) {
+  for (const auto& [text, found] : {
+           std::pair("", "it is empty"),
+           std::pair("team/my run@1", "\"my run\""),
+           std::pair("run@", "nothing follows the @"),
+           std::pair("run@-1", "the step \"-1\" is no whole number"),
+           std::pair("run@1.5", "the step \"1.5\" is no whole number"),
+           std::pair("run@a b", "tag \"a b\""),
+       }) {
+    EXPECT_THAT(Ref::Parse(text), StatusIs(kInvalid, HasSubstr(found))) << text;
+  }
+}
+
+TEST(Ref, RefusalOfALongTextIsShort) {
+  const absl::Status status = Ref::Parse(std::string(1 << 20, '/')).status();
+  EXPECT_THAT(status, StatusIs(kInvalid, HasSubstr("of 1048576 bytes")));
+  EXPECT_LT(status.message().size(), 1000u);
+}
+
 TEST(CheckCheckpointName, TakesSegmentsOfWordCharacters) {
   for (const char* name : {"a", "7b", "team/llama-7B_v1.2/run", "a/b/c", "A..b", "x-"}) {
     EXPECT_THAT(CheckCheckpointName(name), IsOk());

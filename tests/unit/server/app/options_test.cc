@@ -150,6 +150,7 @@ TEST(ParseOptions, RefusesAFlagWithoutItsValue) {
   EXPECT_THAT(Parse({"--data-dir", "--print-config"}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("found \"--print-config\"")));
   EXPECT_THAT(Parse({"--config"}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("YAML file")));
+  EXPECT_THAT(Parse({"--config", ""}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("YAML file")));
   EXPECT_THAT(Parse({"--durable-writes", "false"}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("found \"false\"")))
       << "a flag that is true or false takes its value with '='";
