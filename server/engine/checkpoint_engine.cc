@@ -35,7 +35,8 @@ absl::Status NamingRef(absl::Status status, const Ref& ref) {
 CheckpointEngine::CheckpointEngine(std::unique_ptr<ObjectStore> store, std::unique_ptr<Registry> registry,
                                    const Clock& clock, EngineOptions options)
     : store_(std::move(store)), registry_(std::move(registry)), clock_(clock), options_(options), holder_(options.holder.empty() ? RandomHolder() : options.holder),
-      pins_(*registry_, clock, holder_), manifests_(*store_, options.manifest_cache_bytes) {}
+      pins_(*registry_, clock, holder_), manifests_(*store_, options.manifest_cache_bytes),
+      seal_pool_("seal", options.seal_threads) {}
 
 absl::StatusOr<Session> CheckpointEngine::BeginSave(SessionSpec spec) {
   CAIRN_RETURN_IF_ERROR(CheckCheckpointName(spec.name));
@@ -69,7 +70,7 @@ absl::StatusOr<Session> CheckpointEngine::BeginSave(SessionSpec spec) {
 }
 
 absl::StatusOr<std::unique_ptr<Upload>> CheckpointEngine::OpenUpload(const std::string& session_id, uint32_t writer) {
-  return Upload::Open(*store_, *registry_, clock_, options_.upload, session_id, writer);
+  return Upload::Open(*store_, *registry_, clock_, seal_pool_, options_.upload, session_id, writer);
 }
 
 absl::StatusOr<SaveStatus> CheckpointEngine::GetSaveStatus(const std::string& session_id, std::optional<uint32_t> writer) {

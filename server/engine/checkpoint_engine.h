@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "common/base/cancellation.h"
 #include "common/base/clock.h"
+#include "common/base/thread_pool.h"
 #include "common/tensor/ref.h"
 #include "server/engine/assemble.h"
 #include "server/engine/download.h"
@@ -30,6 +31,7 @@ struct EngineOptions {
   UploadOptions upload;
   DownloadOptions download;
   uint64_t manifest_cache_bytes = 32u << 20;
+  int seal_threads = 4;  // They wait for the disk: fsyncs of as many uploads at a time.
   absl::Duration default_lease = absl::Minutes(10);
   absl::Duration min_lease = absl::Seconds(10);
   absl::Duration max_lease = absl::Hours(24);
@@ -123,6 +125,7 @@ class CheckpointEngine {
   ReadPins pins_;
   absl::Mutex garbage_mu_;  // Held by the one collection of this process.
   ManifestCache manifests_;
+  ThreadPool seal_pool_;  // Last: what it still does uses the others.
 };
 
 }  // namespace cairn

@@ -61,6 +61,12 @@ absl::StatusOr<std::unique_ptr<Download>> Download::Open(std::shared_ptr<const O
                                               ": the answer has ", download->items_.size(), " entries, and this one ",
                                               bytes_of_start, " bytes"));
   }
+  std::vector<size_t> whole;
+  for (size_t i = request.start_entry; i < download->items_.size(); ++i) {
+    if (!download->items_[i].box.has_value()) whole.push_back(download->items_[i].entry);
+  }
+  download->read_ahead_ = std::make_unique<ReadAhead>(*download->checkpoint_->manifest, store, options.read_ahead_bytes,
+                                                      std::move(whole));
   download->next_item_ = request.start_entry;
   download->next_offset_ = request.start_offset;
   return download;
@@ -134,11 +140,16 @@ absl::StatusOr<std::optional<Download::Piece>> Download::Next() {
   piece.bytes = open_->size();
   piece.offset = next_offset_;
   if (next_offset_ < open_->size()) {
+    if (!item.box.has_value()) {
+      // A cast entry is read as it is stored.
+      read_ahead_->Reached(finished_bytes_ + open_->StoredOffset(next_offset_));
+    }
     CAIRN_ASSIGN_OR_RETURN(piece.data, open_->ReadSome(next_offset_, chunk_bytes_));
     next_offset_ += piece.data.size();
   }
   if (next_offset_ == open_->size()) {
     piece.finish = true;
+    if (!item.box.has_value()) finished_bytes_ += open_->StoredOffset(open_->size());
     open_.reset();
     ++next_item_;
     next_offset_ = 0;

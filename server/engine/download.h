@@ -12,6 +12,7 @@
 #include "server/engine/entry_bytes.h"
 #include "server/engine/extent_reader.h"
 #include "server/engine/manifest.h"
+#include "server/engine/read_ahead.h"
 #include "server/engine/read_pins.h"
 #include "server/registry/registry.h"
 
@@ -45,6 +46,7 @@ struct DownloadOptions {
   // Where a download asks for more while it assembles a tensor from many shards; null: it does without.
   ByteBudget* budget = nullptr;
   uint64_t max_extra_bytes = 64u << 20;
+  uint64_t read_ahead_bytes = 16u << 20;  // How far ahead the store is told what comes.
 };
 
 // The answer to one GetTensor: entries in order, each as chunks in order. Transport-free; pull with Next(). One thread
@@ -89,6 +91,7 @@ class Download {
   const std::shared_ptr<const OpenCheckpoint> checkpoint_;
   const DownloadOptions options_;
   ExtentReader extents_;
+  std::unique_ptr<ReadAhead> read_ahead_;
   ByteBudget::Reservation extra_;
   std::optional<Dtype> float_dtype_;
   uint32_t chunk_bytes_ = 0;
@@ -96,6 +99,7 @@ class Download {
   uint64_t total_bytes_ = 0;
   size_t next_item_ = 0;
   uint64_t next_offset_ = 0;
+  uint64_t finished_bytes_ = 0;       // Stored bytes of the entries before it that are read whole.
   std::unique_ptr<EntryBytes> open_;  // Of items_[next_item_], once started.
 };
 

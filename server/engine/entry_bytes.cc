@@ -54,6 +54,11 @@ absl::StatusOr<std::unique_ptr<EntryBytes>> EntryBytes::Open(const Manifest& man
   return bytes;
 }
 
+uint64_t EntryBytes::StoredOffset(uint64_t offset) const {
+  if (from_ == to_) return offset;
+  return offset / (static_cast<uint64_t>(BitWidth(to_)) / 8) * (static_cast<uint64_t>(BitWidth(from_)) / 8);
+}
+
 absl::StatusOr<Buffer> EntryBytes::BorrowFromShard(size_t shard, uint64_t offset, uint64_t max_bytes) {
   const std::vector<Extent>& extents = stored_.shards[shard].extents;
   std::vector<uint64_t>& ends = extent_ends_[shard];

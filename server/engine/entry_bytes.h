@@ -26,6 +26,8 @@ class EntryBytes {
 
   // Bytes in all, as sent.
   uint64_t size() const { return size_; }
+  // How many stored bytes lie before that byte of what is sent.
+  uint64_t StoredOffset(uint64_t offset) const;
   Dtype dtype() const { return to_; }
   const Box& box() const { return box_; }
 

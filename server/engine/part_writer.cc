@@ -8,7 +8,6 @@
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/annotate.h"
-#include "common/base/fail_point.h"
 #include "common/base/status_macros.h"
 
 namespace cairn {
@@ -40,9 +39,10 @@ struct PartWriter::Waiting {
   Digest digest;
 };
 
-PartWriter::PartWriter(ObjectStore& store, Registry& registry, PartOptions options, std::string session_id,
-                       uint32_t writer)
-    : store_(store), registry_(registry), options_(options), session_id_(std::move(session_id)), writer_(writer) {}
+PartWriter::PartWriter(ObjectStore& store, Registry& registry, const Clock& clock, ThreadPool& seal_pool,
+                       PartOptions options, std::string session_id, uint32_t writer)
+    : store_(store), registry_(registry), options_(options), session_id_(std::move(session_id)), writer_(writer),
+      sealer_(registry, clock, seal_pool, session_id_) {}
 
 PartWriter::~PartWriter() = default;
 
@@ -103,9 +103,7 @@ absl::Status PartWriter::Place() {
       extent.stored_bytes = known[i]->stored_bytes;
       extent.encoding = static_cast<ExtentEncoding>(known[i]->encoding);
       known_bytes_ += waiting.size;
-    } else if (const auto unsealed = unsealed_.find(waiting.digest);
-               unsealed != unsealed_.end() && unsealed->second.raw_bytes == waiting.size) {
-      extent = unsealed->second;
+    } else if (IsUnsealed(waiting, extent)) {
       known_bytes_ += waiting.size;
     } else {
       CAIRN_RETURN_IF_ERROR(AppendToObject(waiting, extent));
@@ -143,46 +141,53 @@ absl::StatusOr<bool> PartWriter::IsStored(const Waiting& waiting, const ExtentLo
   return true;
 }
 
+bool PartWriter::IsUnsealed(const Waiting& waiting, Extent& extent) {
+  for (const Unsealed* unsealed : {&filling_, &sealing_}) {
+    const auto found = unsealed->extents.find(waiting.digest);
+    if (found == unsealed->extents.end() || found->second.raw_bytes != waiting.size) continue;
+    extent = found->second;
+    extent.object = ObjectIndex(unsealed->object_key);
+    return true;
+  }
+  return false;
+}
+
 absl::Status PartWriter::AppendToObject(const Waiting& waiting, Extent& extent) {
   if (object_ == nullptr) {
     // The session's id leads, so that garbage collection knows whose object it is before it is recorded.
     thread_local absl::BitGen random;
-    object_key_ =
+    filling_.object_key =
         absl::StrCat(session_id_, "/", writer_, "-", absl::Hex(absl::Uniform<uint64_t>(random), absl::kZeroPad16));
-    CAIRN_ASSIGN_OR_RETURN(object_, store_.Create(object_key_, options_.object_bytes));
+    CAIRN_ASSIGN_OR_RETURN(object_, store_.Create(filling_.object_key, options_.object_bytes));
   }
-  extent.object = ObjectIndex(object_key_);
+  extent.object = ObjectIndex(filling_.object_key);
   extent.offset = object_->size();
-  CAIRN_RETURN_IF_ERROR(Annotate(object_->Append(waiting.bytes), absl::StrCat("object ", object_key_)));
+  CAIRN_RETURN_IF_ERROR(Annotate(object_->Append(waiting.bytes), absl::StrCat("object ", filling_.object_key)));
   new_extents_.push_back({extent.digest, extent.offset, extent.stored_bytes, extent.raw_bytes, 0});
-  unsealed_[extent.digest] = extent;
+  filling_.extents[extent.digest] = extent;
   return absl::OkStatus();
 }
 
-absl::Status PartWriter::Seal(absl::Time now) {
+absl::Status PartWriter::StartSeal() {
   CAIRN_RETURN_IF_ERROR(Place());
-  if (!record_.pieces.empty()) {
-    SessionPart part;
-    part.writer = writer_;
-    if (object_ != nullptr) {
-      CAIRN_FAIL_POINT("upload.before_seal");
-      CAIRN_RETURN_IF_ERROR(Annotate(object_->Seal(), absl::StrCat("object ", object_key_)));
-      part.object_key = object_key_;
-      part.object_bytes = object_->size();
-    }
-    part.record = EncodeSessionRecord(record_);
-    CAIRN_FAIL_POINT("upload.before_record");
-    CAIRN_RETURN_IF_ERROR(registry_.RecordPart(session_id_, part, new_extents_, now));
-    CAIRN_FAIL_POINT("upload.after_record");
+  CAIRN_RETURN_IF_ERROR(sealer_.Await());
+  sealing_ = {};
+  if (record_.pieces.empty()) return absl::OkStatus();
+  FilledPart filled;
+  filled.part.writer = writer_;
+  filled.part.record = EncodeSessionRecord(record_);
+  if (object_ != nullptr) {
+    filled.part.object_key = filling_.object_key;
+    filled.part.object_bytes = object_->size();
+    filled.object = std::move(object_);
+    filled.extents = std::move(new_extents_);
   }
+  sealing_ = std::exchange(filling_, {});
   record_ = {};
   record_bytes_ = 0;
   object_index_.clear();
-  object_.reset();
-  object_key_.clear();
   new_extents_.clear();
-  unsealed_.clear();
-  return absl::OkStatus();
+  return sealer_.Start(std::move(filled));
 }
 
 }  // namespace cairn

@@ -7,9 +7,11 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
-#include "absl/time/time.h"
 #include "common/base/buffer.h"
+#include "common/base/clock.h"
 #include "common/base/digest.h"
+#include "common/base/thread_pool.h"
+#include "server/engine/part_sealer.h"
 #include "server/engine/session_record.h"
 #include "server/registry/registry.h"
 #include "server/store/object_store.h"
@@ -22,17 +24,20 @@ struct PartOptions {
 };
 
 // Fills parts of a session, one after the other: an object, and the record of which extents of which shards it brought.
-// Digests each extent, looks up whether the store has its bytes, and stores only what it has not. One thread at a time;
-// calls block on disk and registry. After an error nothing but destruction is allowed.
+// Digests each extent, looks up whether the store has its bytes, and stores only what it has not. A part that is full
+// is made durable beside the filling of the next. One thread at a time; calls block on disk and registry. After an
+// error nothing but destruction is allowed.
 //
 // An extent is taken for stored only if the bytes that the store has are the same, byte for byte: a digest finds
 // candidates and proves nothing (docs/decisions, 0012).
 class PartWriter {
  public:
-  PartWriter(ObjectStore& store, Registry& registry, PartOptions options, std::string session_id, uint32_t writer);
+  // `seal_pool` runs what makes parts durable; nothing that waits for it may run there. All outlive the writer.
+  PartWriter(ObjectStore& store, Registry& registry, const Clock& clock, ThreadPool& seal_pool, PartOptions options,
+             std::string session_id, uint32_t writer);
   ~PartWriter();
 
-  // Starts a run of extents of a shard that begins at `start` of its bytes. The number is good until the next Seal().
+  // Starts a run of extents of a shard that begins at `start` of its bytes. The number is good until the next StartSeal().
   size_t AddPiece(const Entry& entry, const Box& box, uint64_t start);
   // Of `size` bytes, at most extent_bytes. They are held until they are placed.
   void AddExtent(size_t piece, std::vector<Buffer> bytes, uint32_t size);
@@ -44,8 +49,11 @@ class PartWriter {
   absl::Status Place();
   // The part is as large as it should get.
   bool SealIsDue() const;
-  // Makes everything that was added durable, and says so to the registry. Does nothing if nothing was added.
-  absl::Status Seal(absl::Time now);
+  // Begins to make everything that was added durable and to say so to the registry. What was begun before is durable
+  // when it returns.
+  absl::Status StartSeal();
+  bool SealIsDone() const { return sealer_.Idle(); }
+  absl::Status AwaitSeal() { return sealer_.Await(); }
 
   uint64_t placed_bytes() const { return placed_bytes_; }  // Over all parts,
   uint64_t known_bytes() const { return known_bytes_; }    // and of these what the store had already.
@@ -54,6 +62,7 @@ class PartWriter {
   struct Waiting;
 
   absl::StatusOr<bool> IsStored(const Waiting& waiting, const ExtentLocation& location);
+  bool IsUnsealed(const Waiting& waiting, Extent& extent);
   absl::Status AppendToObject(const Waiting& waiting, Extent& extent);
   uint32_t ObjectIndex(const std::string& key);
 
@@ -72,11 +81,16 @@ class PartWriter {
   uint64_t record_bytes_ = 0;  // Rough size of the encoded record.
   absl::flat_hash_map<std::string, uint32_t> object_index_;
   std::unique_ptr<ObjectWriter> object_;
-  std::string object_key_;
   std::vector<NewExtent> new_extents_;
-  // Extents of `object_`, which nobody else knows yet. Not compared, since an object cannot be read before it is
-  // sealed: who makes two extents of one digest within 64 MiB of one stream fools nobody but himself.
-  absl::flat_hash_map<Digest, Extent> unsealed_;
+  // Extents of an object that nobody else knows yet. Not compared, since an object cannot be read before it is
+  // sealed: who makes two extents of one digest within 128 MiB of one stream fools nobody but himself.
+  struct Unsealed {
+    std::string object_key;
+    absl::flat_hash_map<Digest, Extent> extents;
+  };
+  Unsealed filling_;  // Of object_,
+  Unsealed sealing_;  // and of the one before, until the registry knows it.
+  PartSealer sealer_;
 
   uint64_t placed_bytes_ = 0;
   uint64_t known_bytes_ = 0;

@@ -22,23 +22,23 @@ struct Upload::Current {
   uint64_t placed = 0;              // Offset up to which extents are in pieces.
 };
 
-Upload::Upload(ObjectStore& store, Registry& registry, const Clock& clock, UploadOptions options,
-               std::string session_id, uint32_t writer)
+Upload::Upload(ObjectStore& store, Registry& registry, const Clock& clock, ThreadPool& seal_pool,
+               UploadOptions options, std::string session_id, uint32_t writer)
     : registry_(registry), clock_(clock), options_(options), session_id_(std::move(session_id)), writer_(writer),
-      part_(store, registry, options, session_id_, writer), renewed_(clock.Now()) {}
+      part_(store, registry, clock, seal_pool, options, session_id_, writer), renewed_(clock.Now()) {}
 
 Upload::~Upload() = default;
 
 absl::StatusOr<std::unique_ptr<Upload>> Upload::Open(ObjectStore& store, Registry& registry, const Clock& clock,
-                                                     UploadOptions options, const std::string& session_id,
-                                                     uint32_t writer) {
+                                                     ThreadPool& seal_pool, UploadOptions options,
+                                                     const std::string& session_id, uint32_t writer) {
   CAIRN_ASSIGN_OR_RETURN(const Session session, registry.GetSession(session_id));
   if (writer >= session.spec.writers) {
     return absl::InvalidArgumentError(absl::StrCat("writer ", writer, ": the session has writers 0 to ",
                                                    session.spec.writers - 1));
   }
   CAIRN_RETURN_IF_ERROR(registry.RenewSession(session_id, clock.Now()));
-  auto upload = std::unique_ptr<Upload>(new Upload(store, registry, clock, options, session_id, writer));
+  auto upload = std::unique_ptr<Upload>(new Upload(store, registry, clock, seal_pool, options, session_id, writer));
   CAIRN_RETURN_IF_ERROR(upload->LoadEarlierProgress());
   return upload;
 }
@@ -136,7 +136,7 @@ void Upload::CollectTail() {
 
 absl::Status Upload::PlaceAndSealIfDue() {
   CAIRN_RETURN_IF_ERROR(part_.PlaceIfDue());
-  return part_.SealIsDue() ? Seal() : absl::OkStatus();
+  return part_.SealIsDue() ? StartSeal() : absl::OkStatus();
 }
 
 absl::Status Upload::FinishEntry() {
@@ -161,16 +161,32 @@ absl::Status Upload::FinishEntry() {
   return PlaceAndSealIfDue();
 }
 
-absl::Status Upload::Flush() { return Seal(); }
+absl::Status Upload::Settle() {
+  CAIRN_RETURN_IF_ERROR(part_.Place());
+  return part_.SealIsDone() ? TakeProgress() : absl::OkStatus();
+}
 
-absl::Status Upload::Seal() {
-  CAIRN_RETURN_IF_ERROR(part_.Seal(clock_.Now()));
+absl::Status Upload::Flush() {
+  CAIRN_RETURN_IF_ERROR(StartSeal());
+  return TakeProgress();
+}
+
+absl::Status Upload::StartSeal() {
+  CAIRN_RETURN_IF_ERROR(part_.StartSeal());
+  if (sealing_.has_value()) progress_ = *sealing_;
   renewed_ = clock_.Now();
   if (current_ != nullptr) current_->piece.reset();
-  progress_.durable_entries = entries_;
-  progress_.durable_offset = current_ == nullptr ? 0 : current_->placed;
-  progress_.durable_bytes = part_.placed_bytes();
-  progress_.deduplicated_bytes = part_.known_bytes();
+  sealing_ = UploadProgress{.durable_entries = entries_,
+                            .durable_offset = current_ == nullptr ? 0 : current_->placed,
+                            .durable_bytes = part_.placed_bytes(),
+                            .deduplicated_bytes = part_.known_bytes()};
+  return absl::OkStatus();
+}
+
+// Waits for the part under way.
+absl::Status Upload::TakeProgress() {
+  CAIRN_RETURN_IF_ERROR(part_.AwaitSeal());
+  if (sealing_.has_value()) progress_ = *std::exchange(sealing_, std::nullopt);
   return absl::OkStatus();
 }
 

@@ -31,18 +31,18 @@ struct UploadProgress {
 };
 
 // Takes the entries of one writer, one after the other, and makes them durable: cuts them into extents, which a
-// PartWriter stores, and seals a part when it is large enough. Transport-free. One thread at a time; every call may
+// PartWriter stores, and has a part made durable when it is large enough, while it fills the next. Transport-free. One thread at a time; every call may
 // block on disk and registry.
 //
 // Memory: the pieces of one unfinished extent, of extents not yet placed (at most extent_bytes in all), and the
-// record of one part. An upload that is destroyed early drops what was not recorded; nothing else is lost.
+// records of two parts. An upload that is destroyed early drops what was not recorded; nothing else is lost.
 class Upload {
  public:
-  // NOT_FOUND, FAILED_PRECONDITION (session not open), INVALID_ARGUMENT (no such writer). `store`, `registry` and
-  // `clock` outlive the upload.
+  // NOT_FOUND, FAILED_PRECONDITION (session not open), INVALID_ARGUMENT (no such writer). `store`, `registry`, `clock`
+  // and `seal_pool` (see PartWriter) outlive the upload.
   static absl::StatusOr<std::unique_ptr<Upload>> Open(ObjectStore& store, Registry& registry, const Clock& clock,
-                                                      UploadOptions options, const std::string& session_id,
-                                                      uint32_t writer);
+                                                      ThreadPool& seal_pool, UploadOptions options,
+                                                      const std::string& session_id, uint32_t writer);
   ~Upload();
 
   // Declares the next entry; the one before is finished. `box`: of a tensor, all of it if absent. `start` must be the
@@ -57,7 +57,7 @@ class Upload {
   absl::Status FinishEntry();
 
   // Places what is waiting, so that no memory but that of the unfinished extent is held. Cheap if nothing waits.
-  absl::Status Settle() { return part_.Place(); }
+  absl::Status Settle();
 
   // Makes everything up to here durable, but for the unfinished extent at the end.
   absl::Status Flush();
@@ -70,12 +70,13 @@ class Upload {
  private:
   struct Current;  // The declared entry.
 
-  Upload(ObjectStore& store, Registry& registry, const Clock& clock, UploadOptions options, std::string session_id,
-         uint32_t writer);
+  Upload(ObjectStore& store, Registry& registry, const Clock& clock, ThreadPool& seal_pool, UploadOptions options,
+         std::string session_id, uint32_t writer);
   absl::Status LoadEarlierProgress();
   void CollectTail();
   absl::Status PlaceAndSealIfDue();
-  absl::Status Seal();
+  absl::Status StartSeal();
+  absl::Status TakeProgress();
   absl::Status RenewIfDue();
 
   Registry& registry_;
@@ -95,6 +96,7 @@ class Upload {
   PartWriter part_;
   uint64_t entries_ = 0;  // Finished over this upload.
   UploadProgress progress_;
+  std::optional<UploadProgress> sealing_;  // What progress_ becomes once the part under way is durable.
   absl::Time renewed_;
 };
 

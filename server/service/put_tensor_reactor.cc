@@ -48,8 +48,9 @@ struct Step {
   uint64_t memory = 0;  // Of the whole message.
 };
 
-absl::StatusOr<Step> ParseStep(const grpc::ByteBuffer& frame, uint64_t max_chunk_bytes) {
-  v1::PutTensorRequest message;
+// `message` is scratch: one that is used again keeps its strings and its fields' memory.
+absl::StatusOr<Step> ParseStep(const grpc::ByteBuffer& frame, uint64_t max_chunk_bytes, v1::PutTensorRequest& message) {
+  message.Clear();
   Step step;
   CAIRN_RETURN_IF_ERROR(wire::ParseFrame(frame, kMaxHeaderBytes, &message, &step.pieces));
   step.bytes = TotalSize(step.pieces);
@@ -57,7 +58,7 @@ absl::StatusOr<Step> ParseStep(const grpc::ByteBuffer& frame, uint64_t max_chunk
   if (step.bytes > max_chunk_bytes) {
     return absl::InvalidArgumentError(absl::StrCat("chunk of ", step.bytes, " bytes, expected at most ", max_chunk_bytes));
   }
-  if (message.has_open()) step.open = std::move(*message.mutable_open());
+  if (message.has_open()) step.open = message.open();
   if (message.has_declare()) {
     const v1::PutTensorRequest::Declare& declare = message.declare();
     Step::Declared declared;
@@ -125,7 +126,7 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
       Push(std::move(close));
       return;
     }
-    absl::StatusOr<Step> step = ParseStep(frame_, service_.options.max_chunk_bytes);
+    absl::StatusOr<Step> step = ParseStep(frame_, service_.options.max_chunk_bytes, message_);
     frame_.Clear();
     if (!step.ok()) {
       Fail(step.status());
@@ -140,13 +141,13 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
           if (self->finished_) return;
           self->SetCredit(granted);
           if (self->Enqueue(std::move(*waiting))) self->ReadNext();
-          self->Drain();
+          self->ScheduleDrain();
         });
       });
       return;
     }
     const bool room = Enqueue(*std::move(step));
-    queue_.Schedule([self = self_] { self->Drain(); });
+    ScheduleDrain();
     if (room) ReadNext();
   }
 
@@ -201,6 +202,16 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
 
   void Push(Step step) {
     Enqueue(std::move(step));
+    ScheduleDrain();
+  }
+
+  // One Drain() takes whatever has come until then: many small messages need not be as many rounds of the queue.
+  void ScheduleDrain() ABSL_LOCKS_EXCLUDED(mu_) {
+    {
+      absl::MutexLock lock(&mu_);
+      if (draining_) return;
+      draining_ = true;
+    }
     queue_.Schedule([self = self_] { self->Drain(); });
   }
 
@@ -246,6 +257,7 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
         pending_bytes_ = 0;
         resume = !reading_ && !steps.empty();
         if (resume) reading_ = true;
+        draining_ = !steps.empty();
       }
       if (steps.empty()) return;
       const bool closing = steps.back().close;
@@ -334,7 +346,9 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
   SerialQueue queue_;
   std::shared_ptr<PutTensorReactor> self_;  // Until OnDone.
 
-  grpc::ByteBuffer frame_;  // Of the read that is under way.
+  // Of the read that is under way; whoever handles it has both to himself.
+  grpc::ByteBuffer frame_;
+  v1::PutTensorRequest message_;
 
   absl::Mutex mu_;
   std::shared_ptr<ByteBudget::Reservation> credit_ ABSL_GUARDED_BY(mu_);
@@ -343,6 +357,7 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
   std::vector<Step> pending_ ABSL_GUARDED_BY(mu_);
   uint64_t pending_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   bool reading_ ABSL_GUARDED_BY(mu_) = true;
+  bool draining_ ABSL_GUARDED_BY(mu_) = false;  // A Drain() is queued or running that will look at pending_ again.
   absl::Time waiting_since_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();  // For the client; infinite: for ourselves.
 
   // The queue's alone.

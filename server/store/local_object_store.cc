@@ -5,6 +5,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <utility>
@@ -66,6 +67,14 @@ class LocalObjectStore final : public ObjectStore {
       done += static_cast<size_t>(n);
     }
     return absl::OkStatus();
+  }
+
+  void WillRead(absl::string_view key, uint64_t offset, uint64_t length) override {
+    if (!CheckObjectKey(key).ok()) return;
+    const absl::StatusOr<std::shared_ptr<const OpenFile>> file = Open(key);
+    if (!file.ok() || offset >= (*file)->size) return;
+    ::posix_fadvise((*file)->fd.get(), static_cast<off_t>(offset),
+                    static_cast<off_t>(std::min(length, (*file)->size - offset)), POSIX_FADV_WILLNEED);
   }
 
   absl::StatusOr<uint64_t> Size(absl::string_view key) override {

@@ -59,6 +59,10 @@ class ObjectStore {
   // Fills `dst` with the bytes from `offset` on.
   virtual absl::Status Read(absl::string_view key, uint64_t offset, absl::Span<char> dst) = 0;
 
+  // These bytes will be read soon: the store may fetch them meanwhile. A hint, which never fails; ranges that leave the
+  // object, or an object that is not there, are nothing to it.
+  virtual void WillRead(absl::string_view /*key*/, uint64_t /*offset*/, uint64_t /*length*/) {}
+
   // Length in bytes.
   virtual absl::StatusOr<uint64_t> Size(absl::string_view key) = 0;
 
