@@ -1,7 +1,10 @@
 #include "common/cast/cast_kernels.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
+
+#include "common/cast/float8_kernels.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "common/cast/cast_kernels.cc"
@@ -13,28 +16,48 @@ namespace cairn::cast_internal::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Integer arithmetic alone: DemoteTo() of Highway 1.0.3 truncates to bfloat16, and the float unit's own conversions
-// depend on its flush-to-zero mode.
+// bfloat16 by integer arithmetic: DemoteTo() of Highway 1.0.3 truncates, and the processor's own instruction flushes
+// subnormals.
 using D32 = hn::ScalableTag<uint32_t>;
 using D16 = hn::Rebind<uint16_t, D32>;
 using V32 = hn::Vec<D32>;
 
-V32 Float32ToBfloat16(D32 d, V32 bits) {
+// Inlined by force: position-independent code, as we build it, keeps calls to functions that might be replaced.
+
+// The bfloat16 is the upper half of each lane.
+HWY_INLINE V32 Float32ToBfloat16([[maybe_unused]] D32 d, V32 bits) {
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+  // Predicated instructions make five of eight.
+  const __m512 value = _mm512_castsi512_ps(bits.raw);
+  const __mmask16 odd = _mm512_test_epi32_mask(bits.raw, _mm512_set1_epi32(0x10000));
+  const __mmask16 is_nan = _mm512_cmp_ps_mask(value, value, _CMP_UNORD_Q);
+  const __m512i down = _mm512_add_epi32(bits.raw, _mm512_set1_epi32(0x7fff));
+  const __m512i rounded = _mm512_mask_sub_epi32(down, odd, down, _mm512_set1_epi32(-1));
+  return V32{_mm512_mask_or_epi32(rounded, is_nan, bits.raw, _mm512_set1_epi32(0x400000))};
+#else
   const V32 magnitude = hn::And(bits, hn::Set(d, 0x7fffffffu));
-  const V32 upper = hn::ShiftRight<16>(bits);
-  const V32 odd = hn::And(upper, hn::Set(d, 1u));
-  const V32 rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(hn::Set(d, 0x7fffu), odd)));
+  const V32 odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(d, 1u));
+  const V32 rounded = hn::Add(bits, hn::Add(hn::Set(d, 0x7fffu), odd));
   const auto is_nan = hn::Gt(magnitude, hn::Set(d, 0x7f800000u));
-  return hn::IfThenElse(is_nan, hn::Or(upper, hn::Set(d, 0x40u)), rounded);
+  return hn::IfThenElse(is_nan, hn::Or(bits, hn::Set(d, 0x400000u)), rounded);
+#endif
 }
 
-V32 Bfloat16ToFloat32(D32 d, V32 bits) {
+HWY_INLINE V32 Bfloat16ToFloat32(D32 d, V32 bits) {
   const V32 wide = hn::ShiftLeft<16>(bits);
   const auto is_nan = hn::Gt(hn::And(wide, hn::Set(d, 0x7fffffffu)), hn::Set(d, 0x7f800000u));
   return hn::IfThenElse(is_nan, hn::Or(wide, hn::Set(d, 0x400000u)), wide);
 }
 
-V32 Float32ToFloat16(D32 d, V32 bits) {
+// The processor's own conversions of float16 do what we want, whatever the modes of the float unit: they round to nearest
+// as told, take and give subnormals, and keep the payload of a NaN.
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2 && !defined(HWY_DISABLE_F16C)
+#define CAIRN_NATIVE_FLOAT16 1
+#else
+#define CAIRN_NATIVE_FLOAT16 0
+#endif
+
+HWY_INLINE V32 Float32ToFloat16(D32 d, V32 bits) {
   const hn::RebindToFloat<D32> df;
   const V32 sign = hn::And(hn::ShiftRight<16>(bits), hn::Set(d, 0x8000u));
   const V32 magnitude = hn::And(bits, hn::Set(d, 0x7fffffffu));
@@ -54,7 +77,7 @@ V32 Float32ToFloat16(D32 d, V32 bits) {
   return hn::Or(result, sign);
 }
 
-V32 Float16ToFloat32(D32 d, V32 bits) {
+HWY_INLINE V32 Float16ToFloat32(D32 d, V32 bits) {
   const hn::RebindToFloat<D32> df;
   const V32 sign = hn::ShiftLeft<16>(hn::And(bits, hn::Set(d, 0x8000u)));
   const V32 magnitude = hn::And(bits, hn::Set(d, 0x7fffu));
@@ -70,7 +93,40 @@ V32 Float16ToFloat32(D32 d, V32 bits) {
   return hn::Or(result, sign);
 }
 
-template <V32 (*Kernel)(D32, V32)>
+// Float32 to 16 bits, one vector.
+struct ToBfloat16 {
+  static hn::Vec<D16> Cast(D32 d, V32 bits) {
+    return hn::DemoteTo(D16(), hn::BitCast(hn::RebindToSigned<D32>(), hn::ShiftRight<16>(Float32ToBfloat16(d, bits))));
+  }
+};
+
+struct ToFloat16 {
+  static hn::Vec<D16> Cast(D32 d, V32 bits) {
+#if CAIRN_NATIVE_FLOAT16
+    const hn::Rebind<hwy::float16_t, D32> df16;
+    return hn::BitCast(D16(), hn::DemoteTo(df16, hn::BitCast(hn::RebindToFloat<D32>(), bits)));
+#else
+    return hn::DemoteTo(D16(), hn::BitCast(hn::RebindToSigned<D32>(), Float32ToFloat16(d, bits)));
+#endif
+  }
+};
+
+struct FromBfloat16 {
+  static V32 Cast(D32 d, hn::Vec<D16> codes) { return Bfloat16ToFloat32(d, hn::PromoteTo(d, codes)); }
+};
+
+struct FromFloat16 {
+  static V32 Cast(D32 d, hn::Vec<D16> codes) {
+#if CAIRN_NATIVE_FLOAT16
+    const hn::Rebind<hwy::float16_t, D32> df16;
+    return hn::BitCast(d, hn::PromoteTo(hn::RebindToFloat<D32>(), hn::BitCast(df16, codes)));
+#else
+    return Float16ToFloat32(d, hn::PromoteTo(d, codes));
+#endif
+  }
+};
+
+template <class Kernel>
 void Narrow(const char* src, char* dst, size_t count) {
   const D32 d32;
   const D16 d16;
@@ -78,18 +134,16 @@ void Narrow(const char* src, char* dst, size_t count) {
   const auto* from = reinterpret_cast<const uint32_t*>(src);
   auto* to = reinterpret_cast<uint16_t*>(dst);
   size_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
-    hn::StoreU(hn::DemoteTo(d16, hn::BitCast(hn::RebindToSigned<D32>(), Kernel(d32, hn::LoadU(d32, from + i)))), d16, to + i);
-  }
+  for (; i + lanes <= count; i += lanes) hn::StoreU(Kernel::Cast(d32, hn::LoadU(d32, from + i)), d16, to + i);
   if (i == count) return;
   HWY_ALIGN uint32_t rest[hn::MaxLanes(d32)] = {};
   HWY_ALIGN uint16_t out[hn::MaxLanes(d32)];
   std::memcpy(rest, src + 4 * i, 4 * (count - i));
-  hn::StoreU(hn::DemoteTo(d16, hn::BitCast(hn::RebindToSigned<D32>(), Kernel(d32, hn::Load(d32, rest)))), d16, out);
+  hn::StoreU(Kernel::Cast(d32, hn::Load(d32, rest)), d16, out);
   std::memcpy(dst + 2 * i, out, 2 * (count - i));
 }
 
-template <V32 (*Kernel)(D32, V32)>
+template <class Kernel>
 void Widen(const char* src, char* dst, size_t count) {
   const D32 d32;
   const D16 d16;
@@ -97,21 +151,38 @@ void Widen(const char* src, char* dst, size_t count) {
   const auto* from = reinterpret_cast<const uint16_t*>(src);
   auto* to = reinterpret_cast<uint32_t*>(dst);
   size_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
-    hn::StoreU(Kernel(d32, hn::PromoteTo(d32, hn::LoadU(d16, from + i))), d32, to + i);
-  }
+  for (; i + lanes <= count; i += lanes) hn::StoreU(Kernel::Cast(d32, hn::LoadU(d16, from + i)), d32, to + i);
   if (i == count) return;
   HWY_ALIGN uint16_t rest[hn::MaxLanes(d32)] = {};
   HWY_ALIGN uint32_t out[hn::MaxLanes(d32)];
   std::memcpy(rest, src + 2 * i, 2 * (count - i));
-  hn::StoreU(Kernel(d32, hn::PromoteTo(d32, hn::LoadU(d16, rest))), d32, out);
+  hn::StoreU(Kernel::Cast(d32, hn::Load(d16, rest)), d32, out);
   std::memcpy(dst + 4 * i, out, 4 * (count - i));
 }
 
-void NarrowToBfloat16(const char* src, char* dst, size_t count) { Narrow<Float32ToBfloat16>(src, dst, count); }
-void NarrowToFloat16(const char* src, char* dst, size_t count) { Narrow<Float32ToFloat16>(src, dst, count); }
-void WidenBfloat16(const char* src, char* dst, size_t count) { Widen<Bfloat16ToFloat32>(src, dst, count); }
-void WidenFloat16(const char* src, char* dst, size_t count) { Widen<Float16ToFloat32>(src, dst, count); }
+// Two vectors at a time: one permute then takes the upper halves of both.
+void NarrowToBfloat16(const char* src, char* dst, size_t count) {
+  size_t i = 0;
+#if HWY_TARGET != HWY_SCALAR
+  const D32 d32;
+  const hn::Repartition<uint16_t, D32> d16;
+  const size_t lanes = hn::Lanes(d32);
+  const auto* from = reinterpret_cast<const uint32_t*>(src);
+  auto* to = reinterpret_cast<uint16_t*>(dst);
+  for (; i + 2 * lanes <= count; i += 2 * lanes) {
+    const V32 low = Float32ToBfloat16(d32, hn::LoadU(d32, from + i));
+    const V32 high = Float32ToBfloat16(d32, hn::LoadU(d32, from + i + lanes));
+    hn::StoreU(hn::ConcatOdd(d16, hn::BitCast(d16, high), hn::BitCast(d16, low)), d16, to + i);
+  }
+#endif
+  Narrow<ToBfloat16>(src + 4 * i, dst + 2 * i, count - i);
+}
+
+void NarrowToFloat16(const char* src, char* dst, size_t count) { Narrow<ToFloat16>(src, dst, count); }
+void WidenBfloat16(const char* src, char* dst, size_t count) { Widen<FromBfloat16>(src, dst, count); }
+void WidenFloat16(const char* src, char* dst, size_t count) { Widen<FromFloat16>(src, dst, count); }
+
+#undef CAIRN_NATIVE_FLOAT16
 
 }  // namespace cairn::cast_internal::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -124,7 +195,9 @@ HWY_EXPORT(NarrowToFloat16);
 HWY_EXPORT(WidenBfloat16);
 HWY_EXPORT(WidenFloat16);
 
-bool CastVectorized(Dtype from, const char* src, Dtype to, char* dst, size_t count) {
+namespace {
+
+bool CastVectorFloat32(Dtype from, const char* src, Dtype to, char* dst, size_t count) {
   if (from == Dtype::kFloat32 && to == Dtype::kBfloat16) {
     HWY_DYNAMIC_DISPATCH(NarrowToBfloat16)(src, dst, count);
   } else if (from == Dtype::kFloat32 && to == Dtype::kFloat16) {
@@ -134,7 +207,27 @@ bool CastVectorized(Dtype from, const char* src, Dtype to, char* dst, size_t cou
   } else if (from == Dtype::kFloat16 && to == Dtype::kFloat32) {
     HWY_DYNAMIC_DISPATCH(WidenFloat16)(src, dst, count);
   } else {
+    return CastFloat8Vectorized(from, src, to, dst, count);
+  }
+  return true;
+}
+
+}  // namespace
+
+bool CastVectorized(Dtype from, const char* src, Dtype to, char* dst, size_t count) {
+  if (CastVectorFloat32(from, src, to, dst, count)) return true;
+  // float32 holds every narrower float exactly, so the way over it rounds once too.
+  constexpr size_t kBlock = 1024;
+  alignas(64) char wide[4 * kBlock];
+  if (BitWidth(from) > 16 || BitWidth(to) > 16 || !CastVectorFloat32(from, src, Dtype::kFloat32, wide, 0) ||
+      !CastVectorFloat32(Dtype::kFloat32, wide, to, dst, 0)) {
     return false;
+  }
+  const size_t from_bytes = static_cast<size_t>(BitWidth(from)) / 8, to_bytes = static_cast<size_t>(BitWidth(to)) / 8;
+  for (size_t i = 0; i < count; i += kBlock) {
+    const size_t block = std::min(kBlock, count - i);
+    CastVectorFloat32(from, src + i * from_bytes, Dtype::kFloat32, wide, block);
+    CastVectorFloat32(Dtype::kFloat32, wide, to, dst + i * to_bytes, block);
   }
   return true;
 }

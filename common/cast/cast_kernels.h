@@ -6,8 +6,8 @@
 
 namespace cairn::cast_internal {
 
-// The pairs that checkpoints are full of (float32 <-> bfloat16, float32 <-> float16), with the vector instructions of
-// the processor at hand. False if the pair is none of them; then nothing was written. Bit for bit what CastScalar
+// Between any two of float32, bfloat16, float16 and the 8-bit floats with sign and mantissa, with the vector instructions
+// of the processor at hand. False if the pair is none of them; then nothing was written. Bit for bit what CastScalar
 // gives.
 bool CastVectorized(Dtype from, const char* src, Dtype to, char* dst, size_t count);
 

@@ -18,7 +18,8 @@ class ByteSink {
 
   // For messages: the final path or URL.
   virtual const std::string& name() const = 0;
-  // Adds bytes at the end. RESOURCE_EXHAUSTED when the disk is full, PERMISSION_DENIED, ... An error is final.
+  // Adds bytes at the end. RESOURCE_EXHAUSTED when the disk is full, PERMISSION_DENIED, ... An error is final,
+  // and may be that of bytes appended before: sinks write behind.
   virtual absl::Status Append(absl::string_view bytes) = 0;
   // Bytes appended so far.
   virtual uint64_t size() const = 0;

@@ -33,7 +33,6 @@ class EasyLmReader final : public CheckpointReader {
 
   const CheckpointIndex& index() const override { return index_; }
   absl::Status ReadAt(size_t entry, uint64_t offset, absl::Span<char> dst) override;
-  absl::Status WillRead(absl::Span<const EntryRange> ranges) override;
 
  private:
   // A run of a tensor's bytes; `begin` counts from the tensor's first byte.
@@ -181,17 +180,6 @@ absl::Status EasyLmReader::ReadAt(size_t entry, uint64_t offset, absl::Span<char
     dst.remove_prefix(static_cast<size_t>(length));
     return source_->ReadAt(file_offset, run);
   });
-}
-
-absl::Status EasyLmReader::WillRead(absl::Span<const EntryRange> ranges) {
-  for (const EntryRange& range : ranges) {
-    CAIRN_RETURN_IF_ERROR(CheckRange(range.entry, range.offset, range.length));
-    CAIRN_RETURN_IF_ERROR(ForEachRun(range.entry, range.offset, range.length, [&](uint64_t offset, uint64_t length) {
-      source_->WillRead(offset, length);
-      return absl::OkStatus();
-    }));
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace

@@ -248,12 +248,19 @@ class SafetensorsWriter final : public CheckpointWriter {
   }
 
   absl::Status MakeHeader(PlannedFile* file) {
-    const auto key = [this](size_t number) {
-      return std::tuple(-SafetensorsDtypeRank(index_->entries[number].dtype),
-                        absl::string_view(names_[number]));
+    struct Key {
+      int rank;
+      absl::string_view name;
+      size_t number;
     };
-    std::sort(file->entries.begin(), file->entries.end(),
-              [&](size_t a, size_t b) { return key(a) < key(b); });
+    std::vector<Key> keys;
+    keys.reserve(file->entries.size());
+    for (const size_t number : file->entries) {
+      keys.push_back({-SafetensorsDtypeRank(index_->entries[number].dtype), names_[number], number});
+    }
+    std::sort(keys.begin(), keys.end(),
+              [](const Key& a, const Key& b) { return std::tie(a.rank, a.name) < std::tie(b.rank, b.name); });
+    std::transform(keys.begin(), keys.end(), file->entries.begin(), [](const Key& key) { return key.number; });
     std::vector<SafetensorsTensor> tensors;
     tensors.reserve(file->entries.size());
     for (const size_t number : file->entries) {

@@ -5,6 +5,8 @@
 
 #include "common/cast/cast_kernels.h"
 #include "gtest/gtest.h"
+// The target that the float8 kernels ask for.
+#define HWY_WANT_AVX3_DL
 #include "hwy/highway.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/unit/common/cast/cast_codes.h"
@@ -53,10 +55,19 @@ void ForEachTarget(Body body) {
   EXPECT_GT(targets, 0);
 }
 
-constexpr std::pair<Dtype, Dtype> kKernels[] = {{Dtype::kFloat32, Dtype::kBfloat16},
-                                                {Dtype::kFloat32, Dtype::kFloat16},
-                                                {Dtype::kBfloat16, Dtype::kFloat32},
-                                                {Dtype::kFloat16, Dtype::kFloat32}};
+std::vector<std::pair<Dtype, Dtype>> Kernels() {
+  const Dtype dtypes[] = {Dtype::kFloat32,        Dtype::kBfloat16,           Dtype::kFloat16,
+                          Dtype::kFloat8E4M3Fn,   Dtype::kFloat8E5M2,         Dtype::kFloat8E4M3Fnuz,
+                          Dtype::kFloat8E5M2Fnuz, Dtype::kFloat8E4M3B11Fnuz,  Dtype::kFloat8E4M3,
+                          Dtype::kFloat8E3M4};
+  std::vector<std::pair<Dtype, Dtype>> pairs;
+  for (Dtype from : dtypes) {
+    for (Dtype to : dtypes) {
+      if (from != to) pairs.emplace_back(from, to);
+    }
+  }
+  return pairs;
+}
 
 // Every sign, exponent and upper mantissa, with what lies around a tie of bfloat16 and of float16 behind it.
 const std::string& Float32Edges() {
@@ -96,7 +107,7 @@ TEST(CastPaths, EveryCodeOfANarrowTypeIsCastAsTheSpecificationSays) {
 }
 
 TEST(CastPaths, EveryKernelGivesWhatTheSpecificationSays) {
-  for (auto [from, to] : kKernels) {
+  for (auto [from, to] : Kernels()) {
     const std::string src = KernelInputs(from);
     const std::string want = CastScalarBytes(from, src, to);
     ForEachTarget([&, from = from, to = to] {
@@ -109,7 +120,7 @@ TEST(CastPaths, EveryKernelGivesWhatTheSpecificationSays) {
 
 TEST(CastPaths, KernelsTakeEveryLengthAtEveryAddressAndWriteNoFurther) {
   const std::string values = Float32Edges();
-  for (auto [from, to] : kKernels) {
+  for (auto [from, to] : Kernels()) {
     ForEachTarget([&, from = from, to = to] {
       for (size_t length = 0; length <= 67; ++length) {
         for (size_t start = 0; start < 9; ++start) {
@@ -167,7 +178,7 @@ TEST(CastPaths, RandomWideValuesAreCastAsTheSpecificationSays) {
 #if defined(__SSE2__)
 TEST(CastPaths, SubnormalsSurviveAThreadThatFlushesThem) {
   constexpr unsigned kFlushToZero = 0x8000, kDenormalsAreZero = 0x0040;
-  for (auto [from, to] : kKernels) {
+  for (auto [from, to] : Kernels()) {
     const std::string src = KernelInputs(from);
     const std::string want = CastScalarBytes(from, src, to);
     ForEachTarget([&, from = from, to = to] {
