@@ -12,7 +12,7 @@
 namespace cairn::wire {
 namespace {
 
-constexpr int kMaxSegments = 64;
+constexpr size_t kMaxSegments = 64;
 constexpr size_t kMaxShownBytes = 4096;
 
 // What a Timestamp and a Duration may hold (their .proto files): the years 1 to 9999.
@@ -20,15 +20,64 @@ constexpr int64_t kMinTimestampSeconds = -62'135'596'800;
 constexpr int64_t kMaxTimestampSeconds = 253'402'300'799;
 constexpr int64_t kMaxDurationSeconds = 315'576'000'000;
 
+// A bound for what ToString() gives, without making it: a character is shown as four at most, a position as 22.
+size_t MostShownBytes(const KeyPath& path) {
+  size_t bytes = 0;
+  for (const KeyPath::Segment& segment : path.segments()) {
+    const std::string* key = std::get_if<std::string>(&segment);
+    bytes += key == nullptr ? 23 : 4 * key->size() + 3;
+  }
+  return bytes;
+}
+
+absl::Status CheckSegments(size_t segments) {
+  if (segments == 0) return absl::InvalidArgumentError("a key path without segments");
+  if (segments <= kMaxSegments) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("a key path of ", segments, " segments, at most ", kMaxSegments, " are allowed"));
+}
+
+absl::Status CheckPath(const KeyPath& path) {
+  CAIRN_RETURN_IF_ERROR(CheckSegments(path.segments().size()));
+  if (MostShownBytes(path) <= kMaxShownBytes) return absl::OkStatus();
+  const std::string shown = path.ToString();
+  if (shown.size() <= kMaxShownBytes) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("a key path of ", shown.size(), " bytes (", shown.substr(0, 64),
+                                                 "...), at most ", kMaxShownBytes, " are allowed"));
+}
+
+absl::StatusOr<uint64_t> CheckTensor(Dtype dtype, absl::Span<const int64_t> shape) {
+  CAIRN_RETURN_IF_ERROR(FromProto(ToProto(dtype)).status());
+  if (shape.size() > kMaxRank) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a tensor of ", shape.size(), " dimensions, at most ", kMaxRank, " are allowed"));
+  }
+  return ByteSize(dtype, shape);
+}
+
+absl::Status CheckAsset(uint64_t bytes) {
+  if (bytes <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("an asset of ", bytes, " bytes is too large"));
+}
+
+absl::Status CheckKind(const Entry& entry) {
+  switch (entry.kind) {
+    case EntryKind::kTensor:
+      return CheckTensor(entry.dtype, entry.shape).status();
+    case EntryKind::kValue:
+      return DecodeValue(EncodeValue(entry.value)).status();
+    case EntryKind::kAsset:
+      return CheckAsset(entry.byte_size);
+    case EntryKind::kAlias:
+      return CheckPath(entry.target);
+  }
+  return absl::InvalidArgumentError("an entry that is no tensor, value, asset or alias");
+}
+
 absl::StatusOr<Entry> TensorFromProto(KeyPath path, const v1::TensorType& proto) {
   CAIRN_ASSIGN_OR_RETURN(const Dtype dtype, FromProto(proto.dtype()));
-  if (proto.shape_size() > static_cast<int>(kMaxRank)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a tensor of ", proto.shape_size(), " dimensions, at most ", kMaxRank, " are allowed"));
-  }
-  Shape shape(proto.shape().begin(), proto.shape().end());
-  CAIRN_ASSIGN_OR_RETURN(const uint64_t bytes, ByteSize(dtype, shape));
-  return Entry::Tensor(std::move(path), dtype, std::move(shape), bytes);
+  CAIRN_ASSIGN_OR_RETURN(const uint64_t bytes, CheckTensor(dtype, proto.shape()));
+  return Entry::Tensor(std::move(path), dtype, Shape(proto.shape().begin(), proto.shape().end()), bytes);
 }
 
 absl::StatusOr<Entry> KindFromProto(KeyPath path, const v1::Entry& proto) {
@@ -40,9 +89,7 @@ absl::StatusOr<Entry> KindFromProto(KeyPath path, const v1::Entry& proto) {
       return Entry::OfValue(std::move(path), std::move(value));
     }
     case v1::Entry::kAsset:
-      if (proto.asset().bytes() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
-        return absl::InvalidArgumentError(absl::StrCat("an asset of ", proto.asset().bytes(), " bytes is too large"));
-      }
+      CAIRN_RETURN_IF_ERROR(CheckAsset(proto.asset().bytes()));
       return Entry::Asset(std::move(path), proto.asset().bytes());
     case v1::Entry::kAliasOf: {
       CAIRN_ASSIGN_OR_RETURN(KeyPath target, FromProto(proto.alias_of()));
@@ -57,11 +104,7 @@ absl::StatusOr<Entry> KindFromProto(KeyPath path, const v1::Entry& proto) {
 }  // namespace
 
 absl::StatusOr<KeyPath> FromProto(const v1::KeyPath& proto) {
-  if (proto.segments().empty()) return absl::InvalidArgumentError("a key path without segments");
-  if (proto.segments_size() > kMaxSegments) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a key path of ", proto.segments_size(), " segments, at most ", kMaxSegments, " are allowed"));
-  }
+  CAIRN_RETURN_IF_ERROR(CheckSegments(proto.segments().size()));
   KeyPath path;
   for (const v1::KeySegment& segment : proto.segments()) {
     switch (segment.kind_case()) {
@@ -75,11 +118,7 @@ absl::StatusOr<KeyPath> FromProto(const v1::KeyPath& proto) {
         return absl::InvalidArgumentError("a key path with a segment that is neither a key nor an index");
     }
   }
-  const std::string shown = path.ToString();
-  if (shown.size() > kMaxShownBytes) {
-    return absl::InvalidArgumentError(absl::StrCat("a key path of ", shown.size(), " bytes (", shown.substr(0, 64),
-                                                   "...), at most ", kMaxShownBytes, " are allowed"));
-  }
+  CAIRN_RETURN_IF_ERROR(CheckPath(path));
   return path;
 }
 
@@ -97,10 +136,17 @@ void ToProto(const KeyPath& path, v1::KeyPath* proto) {
 
 absl::StatusOr<Entry> FromProto(const v1::Entry& proto) {
   CAIRN_ASSIGN_OR_RETURN(KeyPath path, FromProto(proto.path()));
-  const std::string shown = path.ToString();
   absl::StatusOr<Entry> entry = KindFromProto(std::move(path), proto);
-  if (!entry.ok()) return Annotate(entry.status(), absl::StrCat("entry \"", shown, "\""));
-  return entry;
+  if (entry.ok()) return entry;
+  CAIRN_ASSIGN_OR_RETURN(path, FromProto(proto.path()));  // Once more: it was given away.
+  return Annotate(entry.status(), absl::StrCat("entry \"", path.ToString(), "\""));
+}
+
+absl::Status CheckEntry(const Entry& entry) {
+  CAIRN_RETURN_IF_ERROR(CheckPath(entry.path));
+  absl::Status status = CheckKind(entry);
+  if (status.ok()) return status;
+  return Annotate(status, absl::StrCat("entry \"", entry.path.ToString(), "\""));
 }
 
 void ToProto(const Entry& entry, v1::Entry* proto) {

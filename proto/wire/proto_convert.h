@@ -20,6 +20,8 @@ void ToProto(const KeyPath& path, v1::KeyPath* proto);
 // Fills Entry::byte_size.
 absl::StatusOr<Entry> FromProto(const v1::Entry& proto);
 void ToProto(const Entry& entry, v1::Entry* proto);
+// What FromProto would say of ToProto(entry): whether the peer will take it.
+absl::Status CheckEntry(const Entry& entry);
 
 absl::StatusOr<Box> FromProto(const v1::Box& proto, absl::Span<const int64_t> shape);
 void ToProto(const Box& box, v1::Box* proto);

@@ -1,6 +1,5 @@
 // cairnd: parse, build, serve, drain. The only place of the daemon that exits.
 #include <grpc/grpc.h>
-#include <malloc.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -12,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/allocator_tuning.h"
 #include "server/app/library_logs.h"
 #include "server/app/logging.h"
 #include "server/app/options.h"
@@ -19,15 +19,6 @@
 #include "server/app/version.h"
 
 namespace {
-
-// gRPC reads into buffers of up to a chunk. By default glibc maps and unmaps each of them, and the page faults eat a
-// third of the throughput; and it keeps an arena per thread, each with its own unused memory.
-void TuneAllocator() {
-  mallopt(M_ARENA_MAX, 2);
-  mallopt(M_MMAP_THRESHOLD, 32 << 20);
-  mallopt(M_TRIM_THRESHOLD, 64 << 20);
-  mallopt(M_TOP_PAD, 4 << 20);
-}
 
 int Fail(const absl::Status& status) {
   std::fprintf(stderr, "cairnd: %s\n", std::string(status.message()).c_str());
@@ -68,7 +59,7 @@ int Run(const cairn::ParsedOptions& parsed) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  TuneAllocator();
+  cairn::TuneAllocator();
   // An experiment of gRPC 1.51 that costs a sixth of the throughput of large messages.
   setenv("GRPC_EXPERIMENTS", "-tcp_read_chunks", /*overwrite=*/0);
   // Held for ever: gRPC 1.51 may wait ten seconds for its own poller when the server goes.

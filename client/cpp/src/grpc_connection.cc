@@ -220,13 +220,10 @@ class GrpcConnection final : public Connection {
  private:
   static std::string Session(const std::string& session_id) { return absl::StrCat("save session ", session_id); }
 
-  CancelCheck Cancelled() const {
-    if (!options_.cancellation.has_value()) return nullptr;
-    return [cancellation = *options_.cancellation] { return cancellation.cancelled(); };
-  }
+  CancelCheck Cancelled() const { return CancelCheckOf(options_); }
   CallLimits Limits(absl::Duration timeout) const { return {timeout, Cancelled()}; }
   Retry NewRetry() const {
-    return Retry(options_, target_, options_.cancellation.has_value() ? Cancelled() : [] { return false; });
+    return Retry(options_, target_, Cancelled());
   }
 
   // A unary call, as often as it takes; `what` names what it is about.

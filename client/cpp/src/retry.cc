@@ -23,10 +23,16 @@ absl::Status ResumeIfIdle(const absl::Status& end) {
   return absl::IsDeadlineExceeded(end) ? absl::UnavailableError(end.message()) : end;
 }
 
+std::function<bool()> CancelCheckOf(const Options& options) {
+  if (!options.cancellation.has_value()) return options.interrupted;
+  if (options.interrupted == nullptr) return [flag = *options.cancellation] { return flag.cancelled(); };
+  return [flag = *options.cancellation, interrupted = options.interrupted] { return flag.cancelled() || interrupted(); };
+}
+
 Retry::Retry(const Options& options, std::string target, std::function<bool()> cancelled)
     : options_(options),
       target_(std::move(target)),
-      cancelled_(std::move(cancelled)),
+      cancelled_(cancelled != nullptr ? std::move(cancelled) : [] { return false; }),
       backoff_(options.initial_backoff) {}
 
 void Retry::Succeeded() {

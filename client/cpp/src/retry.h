@@ -27,11 +27,14 @@ absl::Status Named(const absl::Status& status, absl::string_view what);
 // us and the daemon who ended one on which nothing moved for long.
 absl::Status ResumeIfIdle(const absl::Status& end);
 
+// Whether the caller has given up, by Options::cancellation or Options::interrupted; null if neither is there.
+std::function<bool()> CancelCheckOf(const Options& options);
+
 // Decides how often something is tried again, and pauses in between. UNAVAILABLE means "try again", and nothing else
 // does, except for CANCELLED that did not begin here. One thread at a time.
 class Retry {
  public:
-  // `cancelled` is looked at while pausing. `options` outlives this object.
+  // `cancelled` is looked at while pausing; may be null. `options` outlives this object.
   Retry(const Options& options, std::string target, std::function<bool()> cancelled);
 
   // Something worked: the time allowed begins anew.

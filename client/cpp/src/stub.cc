@@ -1,9 +1,13 @@
 #include "client/cpp/src/stub.h"
 
 #include <chrono>
+#include <memory>
 #include <utility>
+#include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "client/cpp/src/check_text.h"
 #include "common/base/status_macros.h"
@@ -16,6 +20,22 @@ namespace {
 constexpr char kService[] = "/cairn.v1.CheckpointService/";
 constexpr absl::Duration kLookEvery = absl::Milliseconds(100);
 constexpr uint64_t kProgressReadAhead = 1 << 20;
+
+// How long a cancelled call may take to end. On a connection that is stuck it ends when keepalive gives the connection
+// up, which nobody who has cancelled wants to wait for.
+constexpr absl::Duration kEndWithin = absl::Seconds(1);
+
+// Calls that were not waited for, as many as somebody lost patience. gRPC's own thread must not be the one to destroy
+// them: they may be the last to hold a channel, which waits for that thread when it goes.
+void KeepForEver(std::shared_ptr<void> call) {
+  struct Kept {
+    absl::Mutex mu;
+    std::vector<std::shared_ptr<void>> calls ABSL_GUARDED_BY(mu);
+  };
+  static Kept* const kept = new Kept();
+  absl::MutexLock lock(&kept->mu);
+  kept->calls.push_back(std::move(call));
+}
 
 }  // namespace
 
@@ -36,25 +56,34 @@ absl::StatusOr<Response> Stub::Unary(void (AsyncStub::*method)(grpc::ClientConte
                                                                std::function<void(grpc::Status)>),
                                      const Request& request, const CallLimits& limits) {
   CAIRN_RETURN_IF_ERROR(CheckText(request));
-  const std::unique_ptr<grpc::ClientContext> context = NewContext();
+  struct Call {
+    std::unique_ptr<grpc::ClientContext> context;
+    Request request;
+    Response response;
+    grpc::Status status;
+    absl::Notification done;
+  };
+  const auto call = std::make_shared<Call>();
+  call->context = NewContext();
+  call->request = request;
   if (limits.timeout < absl::InfiniteDuration()) {
-    context->set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(limits.timeout));
+    call->context->set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(limits.timeout));
   }
-  Response response;
-  grpc::Status status;
-  absl::Notification done;
-  (stub_.async()->*method)(context.get(), &request, &response, [&](grpc::Status result) {
-    status = std::move(result);
-    done.Notify();
+  // No owner, since it goes in gRPC's thread: see KeepForEver.
+  (stub_.async()->*method)(call->context.get(), &call->request, &call->response, [call = call.get()](grpc::Status result) {
+    call->status = std::move(result);
+    call->done.Notify();
   });
-  if (limits.cancelled != nullptr) {
-    while (!done.WaitForNotificationWithTimeout(kLookEvery)) {
-      if (limits.cancelled()) context->TryCancel();
-    }
+  while (!call->done.WaitForNotificationWithTimeout(limits.cancelled == nullptr ? absl::InfiniteDuration()
+                                                                                : kLookEvery)) {
+    if (!limits.cancelled()) continue;
+    call->context->TryCancel();
+    if (call->done.WaitForNotificationWithTimeout(kEndWithin)) break;
+    KeepForEver(call);
+    return absl::CancelledError("cancelled by the caller");
   }
-  done.WaitForNotification();
-  if (!status.ok()) return wire::FromGrpcStatus(status);
-  return response;
+  if (!call->status.ok()) return wire::FromGrpcStatus(call->status);
+  return std::move(call->response);
 }
 
 #define CAIRN_UNARY(Method)                                                                           \

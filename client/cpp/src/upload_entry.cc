@@ -30,34 +30,36 @@ std::string ShardKey(const KeyPath& path, const std::optional<Box>& box) {
   return absl::StrCat(path.ToString(), "\x1f", box.has_value() ? box->ToString() : "");
 }
 
-absl::StatusOr<std::unique_ptr<UploadEntry>> UploadEntry::Make(const Entry& entry, std::optional<Box> box,
+absl::StatusOr<std::unique_ptr<UploadEntry>> UploadEntry::Make(Entry entry, std::optional<Box> box,
                                                                std::shared_ptr<EntryBytes> source) {
   CAIRN_RETURN_IF_ERROR(CheckKeys(entry.path));
   CAIRN_RETURN_IF_ERROR(CheckKeys(entry.target));
+  CAIRN_RETURN_IF_ERROR(wire::CheckEntry(entry));
   auto upload = std::unique_ptr<UploadEntry>(new UploadEntry());
-  wire::ToProto(entry, &upload->entry_);
-  CAIRN_ASSIGN_OR_RETURN(const Entry checked, wire::FromProto(upload->entry_));
   if (entry.kind == EntryKind::kTensor) {
     upload->box_ = box.has_value() ? *std::move(box) : Box::Whole(entry.shape);
-    const std::string name = absl::StrCat("entry \"", entry.path.ToString(), "\"");
-    if (absl::Status status = CheckBox(*upload->box_, entry.shape); !status.ok()) return Annotate(status, name);
-    absl::StatusOr<uint64_t> bytes = ByteSize(entry.dtype, upload->box_->extent);
-    if (!bytes.ok()) return Annotate(bytes.status(), name);
-    upload->total_ = *bytes;
+    absl::Status status = CheckBox(*upload->box_, entry.shape);
+    if (status.ok()) {
+      const absl::StatusOr<uint64_t> bytes = ByteSize(entry.dtype, upload->box_->extent);
+      if (bytes.ok()) upload->total_ = *bytes;
+      status = bytes.status();
+    }
+    if (!status.ok()) return Annotate(status, absl::StrCat("entry \"", entry.path.ToString(), "\""));
   } else if (box.has_value()) {
     return absl::InvalidArgumentError(absl::StrCat("entry \"", entry.path.ToString(), "\": only a tensor has a box"));
-  } else {
-    upload->total_ = checked.byte_size;
+  } else if (entry.kind == EntryKind::kAsset) {
+    upload->total_ = entry.byte_size;
   }
-  upload->key_ = ShardKey(entry.path, upload->box_);
+  upload->entry_ = std::move(entry);
   upload->source_ = std::move(source);
   return upload;
 }
 
+std::string UploadEntry::Key() const { return ShardKey(entry_.path, box_); }
+
 std::string UploadEntry::ShownName() const {
-  absl::StatusOr<KeyPath> path = wire::FromProto(entry_.path());
-  const std::string shown = path.ok() ? path->ToString() : "";
-  return absl::StrCat("entry \"", shown, "\"", box_.has_value() ? absl::StrCat(", box ", box_->ToString()) : "");
+  return absl::StrCat("entry \"", entry_.path.ToString(), "\"",
+                      box_.has_value() ? absl::StrCat(", box ", box_->ToString()) : "");
 }
 
 void UploadEntry::Push(Buffer bytes) {

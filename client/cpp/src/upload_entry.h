@@ -10,7 +10,6 @@
 
 #include "absl/status/statusor.h"
 #include "cairn/connection.h"
-#include "cairn/v1/tensor.pb.h"
 #include "client/cpp/src/block_pool.h"
 #include "common/base/buffer.h"
 #include "common/tensor/checkpoint_index.h"
@@ -26,12 +25,12 @@ std::string ShardKey(const KeyPath& path, const std::optional<Box>& box);
 class UploadEntry {
  public:
   // INVALID_ARGUMENT for what the daemon would refuse. A null `source`: bytes are pushed.
-  static absl::StatusOr<std::unique_ptr<UploadEntry>> Make(const Entry& entry, std::optional<Box> box,
+  static absl::StatusOr<std::unique_ptr<UploadEntry>> Make(Entry entry, std::optional<Box> box,
                                                            std::shared_ptr<EntryBytes> source);
 
-  const v1::Entry& entry() const { return entry_; }
+  const Entry& entry() const { return entry_; }
   const std::optional<Box>& box() const { return box_; }
-  const std::string& key() const { return key_; }
+  std::string Key() const;        // ShardKey
   std::string ShownName() const;  // entry "a/b", box [0:2]
   uint64_t total() const { return total_; }
   bool pushed() const { return source_ == nullptr; }
@@ -59,9 +58,8 @@ class UploadEntry {
  private:
   UploadEntry() = default;
 
-  v1::Entry entry_;
+  Entry entry_;
   std::optional<Box> box_;
-  std::string key_;
   uint64_t total_ = 0;
   std::shared_ptr<EntryBytes> source_;
   std::deque<std::pair<uint64_t, Buffer>> pushed_;  // By offset; without gaps up to pushed_end_.

@@ -51,6 +51,39 @@ TEST(ProtoConvert, RoundTripsEveryKindOfEntry) {
   }
 }
 
+TEST(ProtoConvert, ChecksAnEntryAsThePeerWill) {
+  const KeyPath path = KeyPath::Of({"w"});
+  KeyPath deep, long_control, long_plain;
+  for (int i = 0; i < 65; ++i) deep.Append(int64_t{i});
+  long_control.Append(std::string(2000, '\x01'));  // Four characters each when it is shown.
+  long_plain.Append(std::string(4096, 'x'));
+  const Entry entries[] = {
+      Entry::Tensor(path, Dtype::kFloat32, {2, 3}, 24),
+      Entry::Tensor(long_plain, Dtype::kFloat32, {}, 4),
+      Entry::OfValue(path, Value::String("adam")),
+      Entry::Asset(path, 7),
+      Entry::Alias(path, KeyPath::Of({"v"})),
+      Entry::Tensor(KeyPath(), Dtype::kFloat32, {2, 3}, 24),
+      Entry::Tensor(deep, Dtype::kFloat32, {2, 3}, 24),
+      Entry::Tensor(long_control, Dtype::kFloat32, {2, 3}, 24),
+      Entry::Tensor(path, Dtype::kInvalid, {2, 3}, 24),
+      Entry::Tensor(path, static_cast<Dtype>(250), {2, 3}, 24),
+      Entry::Tensor(path, Dtype::kFloat32, {-1}, 24),
+      Entry::Tensor(path, Dtype::kFloat64, {int64_t{1} << 61}, 24),
+      Entry::Tensor(path, Dtype::kInt8, Shape(33, 1), 1),
+      Entry::Asset(path, uint64_t{1} << 63),
+      Entry::Alias(path, KeyPath()),
+  };
+  int refused = 0;
+  for (const Entry& entry : entries) {
+    v1::Entry proto;
+    ToProto(entry, &proto);
+    EXPECT_EQ(CheckEntry(entry), FromProto(proto).status()) << entry.path.ToString();
+    refused += !CheckEntry(entry).ok();
+  }
+  EXPECT_EQ(refused, 10);
+}
+
 TEST(ProtoConvert, DtypeNumbersAreThoseOfTheDomain) {
   for (const Dtype dtype : AllDtypes()) {
     EXPECT_TRUE(v1::Dtype_IsValid(static_cast<int>(dtype))) << DtypeName(dtype);
@@ -58,7 +91,7 @@ TEST(ProtoConvert, DtypeNumbersAreThoseOfTheDomain) {
     EXPECT_EQ(back, dtype);
   }
   EXPECT_EQ(v1::Dtype_ARRAYSIZE, static_cast<int>(AllDtypes().size()) + 1);
-  for (int number : {0, -1, 200, 1 << 20, std::numeric_limits<int>::min()}) {
+  for (int number : {0, -1, 200, 256 + 1, 1 << 20, std::numeric_limits<int>::min()}) {
     EXPECT_THAT(FromProto(static_cast<v1::Dtype>(number)), StatusIs(kInvalid, HasSubstr("dtype number")));
   }
 }
@@ -70,6 +103,7 @@ TEST(ProtoConvert, RefusesShapesThatOverflow) {
   EXPECT_THAT(FromProto(TensorProto(v1::DTYPE_INT8, std::vector<int64_t>(33, 1))),
               StatusIs(kInvalid, HasSubstr("33 dimensions")));
   EXPECT_THAT(FromProto(TensorProto(v1::DTYPE_UNSPECIFIED, {1})), StatusIs(kInvalid));
+  EXPECT_THAT(FromProto(TensorProto(static_cast<v1::Dtype>(256 + 1), {1})), StatusIs(kInvalid));
 }
 
 TEST(ProtoConvert, RefusesPathsThatAreNone) {

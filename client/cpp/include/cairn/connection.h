@@ -87,7 +87,8 @@ class GetStream {
   virtual absl::StatusOr<std::optional<GetEntry>> Next() = 0;
   // The next bytes of that entry; an empty chunk at its end.
   virtual absl::StatusOr<GetChunk> ReadChunk() = 0;
-  // All bytes of that entry, none of which has been read, into `dst`, which has GetEntry::bytes.
+  // All bytes of that entry, none of which has been read, into `dst`, which has GetEntry::bytes. After an error `dst`
+  // holds anything.
   virtual absl::Status ReadInto(absl::Span<char> dst) = 0;
 
   // Makes a waiting call return CANCELLED, and all that follow. Thread-safe.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -43,6 +44,10 @@ struct Options {
 
   // Calls stop with CANCELLED within a moment of its being raised.
   std::optional<Cancellation> cancellation;
+  // For those who cannot raise a flag, but have to look: asked by the thread that is in a call, several times a second
+  // while it waits and before each piece of bytes, without any lock held. True ends that call, and the stream that it
+  // is of, with CANCELLED; it must stay true until the call has returned.
+  std::function<bool()> interrupted;
   std::optional<TlsOptions> tls;  // Absent: plain text.
   std::string bearer_token;       // Sent as "authorization: Bearer ..." if set. With TLS or a Unix socket only.
   std::string user_agent;         // In front of the library's own.

@@ -60,6 +60,19 @@ TEST_F(ConnectionTest, RetriesUnavailableAndNothingElse) {
   }
 }
 
+TEST_F(ConnectionTest, TextThatIsNotUtf8IsRefusedWithItsFieldBeforeItIsSent) {
+  SaveSpec spec;
+  spec.name = "team/run";
+  spec.metadata = {{"note", "\xff"}};
+  EXPECT_THAT(Connect().BeginSave(spec),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("metadata.value: expected UTF-8")));
+  ListCheckpointsSpec list;
+  list.name_prefix = "\xe4";
+  EXPECT_THAT(connection_->ListCheckpoints(list),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("name_prefix")));
+  EXPECT_EQ(daemon_.calls("BeginSave") + daemon_.calls("ListCheckpoints"), 0);
+}
+
 TEST_F(ConnectionTest, PausesGrowUpToTheLimitAndAreJittered) {
   daemon_.FailNext("GetServerInfo", std::vector<absl::Status>(6, kLost));
   options_.initial_backoff = absl::Milliseconds(100);

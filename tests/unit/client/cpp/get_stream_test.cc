@@ -1,3 +1,4 @@
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -208,6 +209,52 @@ TEST_F(GetStreamTest, CancelWakesACallThatWaits) {
   EXPECT_THAT(stream->Next(), StatusIs(absl::StatusCode::kCancelled));
   canceller.join();
   EXPECT_THAT(stream->ReadChunk(), StatusIs(absl::StatusCode::kCancelled));
+}
+
+TEST_F(GetStreamTest, TheInterruptionOfTheOptionsIsAskedForInTheCallingThread) {
+  FakeCairnd::GetScript script;
+  script.hang = true;
+  daemon_.set_get_script(script);
+  std::atomic<bool> raised = false;
+  const std::thread::id caller = std::this_thread::get_id();
+  options_.interrupted = [&raised, caller] {
+    EXPECT_EQ(std::this_thread::get_id(), caller);
+    return raised.load();
+  };
+  CAIRN_ASSERT_OK_AND_ASSIGN(const auto stream, Open(daemon_));
+  std::thread interrupter([&] { raised = true; });
+  EXPECT_THAT(stream->Next(), StatusIs(absl::StatusCode::kCancelled));
+  interrupter.join();
+}
+
+TEST_F(GetStreamTest, AWindowSmallerThanAMessageOnlySlowsItDown) {
+  for (const uint64_t window : {uint64_t{0}, uint64_t{1}, uint64_t{100}, uint64_t{300}}) {
+    options_.window_bytes = window;
+    CAIRN_ASSERT_OK_AND_ASSIGN(const auto stream, Open(daemon_));
+    ExpectAll(*stream);
+  }
+}
+
+TEST_F(GetStreamTest, FillsLargeBuffersAndChecksThem) {
+  const std::string bytes = Bytes((5 << 20) + 3);
+  for (const int corrupt : {-1, 5}) {
+    FakeCairnd daemon;
+    daemon.Serve({Tensor("large", bytes)});
+    FakeCairnd::GetScript script;
+    script.chunk_bytes = 1 << 20;
+    script.corrupt_message = corrupt;
+    daemon.set_get_script(script);
+    CAIRN_ASSERT_OK_AND_ASSIGN(const auto stream, Open(daemon));
+    CAIRN_ASSERT_OK(stream->Next());
+    std::string read(bytes.size(), ' ');
+    const absl::Status status = stream->ReadInto(absl::MakeSpan(read));
+    if (corrupt < 0) {
+      CAIRN_ASSERT_OK(status);
+      EXPECT_EQ(read, bytes);
+    } else {
+      EXPECT_THAT(status, StatusIs(absl::StatusCode::kDataLoss, HasSubstr("\"large\"")));
+    }
+  }
 }
 
 TEST_F(GetStreamTest, SeveralStreamsRunAtOnce) {

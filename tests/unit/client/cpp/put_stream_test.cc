@@ -1,3 +1,4 @@
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -406,6 +407,36 @@ TEST_F(PutStreamTest, TheFlagOfTheOptionsCancelsToo) {
   std::thread canceller([&] { options_.cancellation->Cancel(); });
   EXPECT_THAT(stream->Flush(), StatusIs(absl::StatusCode::kCancelled));
   canceller.join();
+}
+
+TEST_F(PutStreamTest, TheInterruptionOfTheOptionsIsAskedForInTheCallingThread) {
+  FakeCairnd::PutScript script;
+  script.never_answer = true;
+  daemon_.set_put_script(script);
+  std::atomic<bool> raised = false;
+  const std::thread::id caller = std::this_thread::get_id();
+  options_.interrupted = [&raised, caller] {
+    EXPECT_EQ(std::this_thread::get_id(), caller);
+    return raised.load();
+  };
+  auto stream = Open();
+  CAIRN_ASSERT_OK(stream->Put(Tensor("w", 4), std::nullopt, EntryBytes::Of(Buffer::FromString("abcd"))));
+  std::thread interrupter([&] { raised = true; });
+  EXPECT_THAT(stream->Flush(), StatusIs(absl::StatusCode::kCancelled));
+  interrupter.join();
+}
+
+TEST_F(PutStreamTest, AWindowSmallerThanAMessageOnlySlowsItDown) {
+  const std::string bytes = Bytes(10 * kExtent + 5);
+  for (const uint64_t window : {uint64_t{0}, uint64_t{1}, 3 * kExtent}) {
+    options_.window_bytes = window;
+    FakeCairnd daemon;
+    connection_ = *MakeConnection(daemon.target(), options_);
+    CAIRN_ASSERT_OK_AND_ASSIGN(auto stream, connection_->OpenPut({"session", 0, 4 * kExtent, kExtent, "run@7"}));
+    CAIRN_ASSERT_OK(stream->Put(Tensor("w", bytes.size()), std::nullopt, std::make_shared<CountedBytes>(bytes)));
+    CAIRN_ASSERT_OK(stream->Finish());
+    EXPECT_EQ(daemon.shards().begin()->second.bytes, bytes);
+  }
 }
 
 TEST_F(PutStreamTest, ErrorOfASourceEndsTheStreamWithTheNameOfTheEntry) {
