@@ -4,6 +4,7 @@
 #
 #   cmake/install_packages.sh build     what compiles and runs the programs
 #   cmake/install_packages.sh test      the same, and what the tests need
+#   cmake/install_packages.sh benchmark what tests/benchmark/run.sh builds with, and no Python packages: it has its own
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,6 +25,7 @@ if [ "$what" = test ] && ! command -v npm >/dev/null 2>&1; then test_packages+=(
 
 packages=("${build_packages[@]}")
 if [ "$what" = test ]; then packages+=("${test_packages[@]}"); fi
+if [ "$what" = benchmark ]; then packages+=(libbenchmark-dev python3-dev); fi
 
 missing=()
 for package in "${packages[@]}"; do
@@ -45,6 +47,8 @@ if [ ${#missing[@]} -gt 0 ]; then
   "${as_root[@]}" apt-get update -qq
   DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
+
+if [ "$what" = benchmark ]; then exit 0; fi
 
 # Python packages: real flax, safetensors, ... as judges of what we read and write.
 venv=.venv

@@ -3,8 +3,10 @@
 #include "client/cli/command_set.h"
 #include "client/cli/console.h"
 #include "client/cli/interrupt.h"
+#include "common/base/allocator_tuning.h"
 
 int main(int argc, char** argv) {
+  cairn::TuneAllocator();
   const cairn::Cancellation cancellation = cairn::cli::InstallInterruptHandler();
   const char* server = std::getenv("CAIRN_SERVER");
   cairn::cli::Console console(cairn::cli::Console::StandardStreams());

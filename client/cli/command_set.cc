@@ -1,5 +1,6 @@
 #include "client/cli/command_set.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "CLI/CLI.hpp"
@@ -39,7 +40,9 @@ CommandSet::CommandSet(std::string default_server)
     : root_(std::make_unique<CLI::App>("Saves, finds, loads and converts machine-learning checkpoints.",
                                        "cairn")) {
   globals_.server = std::move(default_server);
-  root_->require_subcommand(1);
+  // At most one. Whether there is one, and nothing unknown before it, CheckCommand() says: CLI11 would not name it.
+  root_->require_subcommand(0, 1);
+  root_->allow_extras();
   root_->footer(kRootFooter);
   root_->set_version_flag("--version", absl::StrCat("cairn ", CAIRN_VERSION));
   root_->get_formatter()->column_width(34);
@@ -62,7 +65,7 @@ void CommandSet::AddGlobalOptions(CLI::App& app) {
 
 CLI::App* CommandSet::Add(const std::string& name, const std::string& description,
                           const std::vector<std::string>& examples, Run run) {
-  CLI::App* command = root_->add_subcommand(name, description);
+  CLI::App* command = root_->add_subcommand(name, description)->allow_extras(false);
   command->footer(ExamplesFooter(examples));
   AddGlobalOptions(*command);
   runs_[command] = std::move(run);
@@ -70,10 +73,27 @@ CLI::App* CommandSet::Add(const std::string& name, const std::string& descriptio
 }
 
 CLI::App* CommandSet::AddHidden(const std::string& name, Run run) {
-  CLI::App* command = root_->add_subcommand(name, "")->group("");
+  CLI::App* command = root_->add_subcommand(name, "")->group("")->allow_extras(false);
   AddGlobalOptions(*command);
   runs_[command] = std::move(run);
   return command;
+}
+
+absl::Status CommandSet::CheckCommand() const {
+  const bool found = !root_->get_subcommands().empty();
+  const std::vector<std::string> others = root_->remaining();
+  if (found && others.empty()) return absl::OkStatus();
+  const auto word = std::find_if(others.begin(), others.end(),
+                                 [](const std::string& text) { return !absl::StartsWith(text, "-"); });
+  if (found || (word == others.end() && !others.empty())) {
+    return UsageError(absl::StrCat("unknown option ", others.front()));
+  }
+  std::vector<std::string> names;
+  for (const CLI::App* command : root().get_subcommands([](const CLI::App*) { return true; })) {
+    if (!command->get_group().empty()) names.push_back(command->get_name());
+  }
+  const std::string what = word == others.end() ? "no command" : absl::StrCat("unknown command \"", *word, "\"");
+  return UsageError(absl::StrCat(what, "; expected one of ", absl::StrJoin(names, ", ")));
 }
 
 int CommandSet::Main(int argc, const char* const* argv, Console& console, const Cancellation& cancellation) {
@@ -82,7 +102,8 @@ int CommandSet::Main(int argc, const char* const* argv, Console& console, const 
     root_->parse(argc, argv);
     console.Configure(globals_.json, globals_.quiet, globals_.no_progress);
     CommandContext context{globals_, console, cancellation};
-    status = runs_.at(root_->get_subcommands().front())(context);
+    status = CheckCommand();
+    if (status.ok()) status = runs_.at(root_->get_subcommands().front())(context);
   } catch (const CLI::Success& success) {  // --help, --version.
     root_->exit(success, console.out(), console.out());
   } catch (const CLI::Error& error) {

@@ -57,6 +57,8 @@ class CommandSet {
 
  private:
   void AddGlobalOptions(CLI::App& app);
+  // USAGE unless exactly one command was given, and nothing unknown in front of it.
+  absl::Status CheckCommand() const;
 
   GlobalOptions globals_;
   std::unique_ptr<CLI::App> root_;

@@ -66,7 +66,7 @@ void Console::Note(absl::string_view text) {
 void Console::PrintError(const absl::Status& status, absl::string_view hint) {
   streams_.out << std::flush;
   streams_.err << "cairn: " << ErrorWord(status) << ": " << SafeText(status.message()) << std::endl;
-  if (!hint.empty()) streams_.err << "hint: " << hint << std::endl;
+  if (!hint.empty()) streams_.err << "hint: " << SafeText(hint) << std::endl;
 }
 
 bool Console::Confirm(absl::string_view question) {

@@ -63,8 +63,9 @@ std::string HintFor(const absl::Status& status, absl::string_view server) {
     case absl::StatusCode::kDataLoss:
       return "\"cairn verify\" lists everything that is damaged";
     default:
-      return GetErrorInfo(status).reason == kUsage ? "\"cairn COMMAND --help\" shows options and examples"
-                                                   : "";
+      return GetErrorInfo(status).reason == kUsage
+                 ? "\"cairn --help\" lists the commands, \"cairn COMMAND --help\" options and examples"
+                 : "";
   }
 }
 

@@ -13,15 +13,30 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "client/cli/exit_code.h"
+#include "client/transfer/checkpoint_file.h"
 #include "common/base/status_macros.h"
-#include "common/io/file_tree.h"
 #include "common/io/posix_file.h"
+#include "common/tensor/ref.h"
 
 namespace cairn::cli {
 
 bool IsFileArgument(const std::string& text) {
+  // No ref begins like this, so a file that is missing is what must be spoken of.
+  for (const char* begin : {"/", "./", "../"}) {
+    if (absl::StartsWith(text, begin)) return true;
+  }
   std::error_code ignored;
   return absl::StrContains(text, "::") || std::filesystem::exists(text, ignored);
+}
+
+absl::Status CheckRefArgument(const std::string& text) {
+  const absl::Status ref = Ref::Parse(text).status();
+  return ref.ok() ? ref : UsageError(absl::StrCat(ref.message(), ", or a file that exists"));
+}
+
+absl::Status NorAFile(const absl::Status& status, const std::string& text) {
+  if (!absl::IsNotFound(status) || absl::StrContains(text, '@') || absl::StartsWith(text, "uid:")) return status;
+  return absl::NotFoundError(absl::StrCat(status.message(), ", and there is no file ", text));
 }
 
 absl::StatusOr<FileSpec> ParseFileArgument(absl::string_view text) {
@@ -34,10 +49,7 @@ absl::StatusOr<FileSpec> ParseFileArgument(absl::string_view text) {
 absl::StatusOr<OpenedFile> OpenLocalFile(absl::string_view text) {
   OpenedFile opened;
   CAIRN_ASSIGN_OR_RETURN(opened.spec, ParseFileArgument(text));
-  if (opened.spec.format == nullptr) {
-    CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<SourceTree> tree, OpenSourceTree(opened.spec.path));
-    CAIRN_ASSIGN_OR_RETURN(opened.spec.format, DetectFormat(*tree));
-  }
+  CAIRN_RETURN_IF_ERROR(transfer::DetectFormatOf(opened.spec));
   absl::StatusOr<std::unique_ptr<CheckpointReader>> reader = OpenCheckpointFile(opened.spec, ReadLimits{});
   if (!reader.ok()) return AsDamagedFile(reader.status());
   opened.reader = *std::move(reader);

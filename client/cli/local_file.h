@@ -10,8 +10,13 @@
 
 namespace cairn::cli {
 
-// True for an argument that means a file: "PREFIX::PATH", or a path that exists. Everything else is a ref.
+// True for an argument that means a file: "PREFIX::PATH", a path that exists, or one that begins with "/", "./" or
+// "../". Everything else is a ref.
 bool IsFileArgument(const std::string& text);
+// USAGE unless what is no file can be a ref.
+absl::Status CheckRefArgument(const std::string& text);
+// NOT_FOUND for a ref that could have been meant as a file, with a word on that. Any other status as it is.
+absl::Status NorAFile(const absl::Status& status, const std::string& text);
 
 struct OpenedFile {
   FileSpec spec;  // Its format is known.

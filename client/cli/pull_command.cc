@@ -8,7 +8,7 @@
 #include "client/cli/command_set.h"
 #include "client/cli/connect.h"
 #include "client/cli/exit_code.h"
-#include "client/cli/remote_reader.h"
+#include "client/transfer/remote_reader.h"
 #include "client/cli/transfer.h"
 #include "common/base/status_macros.h"
 #include "common/tensor/ref.h"
@@ -30,11 +30,11 @@ absl::Status Run(CommandContext& context, const Options& options) {
   CAIRN_ASSIGN_OR_RETURN(const std::optional<Dtype> dtype,
                          DtypeForTarget(options.from.dtype, *target.format));
   // First of all, since it says at once if something is in the way.
-  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointWriter> writer, CreateTarget(target));
+  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointWriter> writer, transfer::CreateTarget(target));
 
   CAIRN_ASSIGN_OR_RETURN(client::Client client, ConnectForTransfer(context));
-  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<RemoteReader> source,
-                         RemoteReader::Open(client, options.ref, dtype));
+  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<transfer::RemoteReader> source,
+                         transfer::RemoteReader::Open(client, options.ref, dtype));
   CAIRN_ASSIGN_OR_RETURN(const PlanOptions plan_options,
                          MakePlanOptions(options.from, std::nullopt, source->index()));
   CAIRN_ASSIGN_OR_RETURN(const ConvertPlan plan, MakeConvertPlan(source->index(), plan_options));

@@ -17,7 +17,7 @@
 #include "client/cli/connect.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/local_file.h"
-#include "client/cli/remote_writer.h"
+#include "client/transfer/remote_writer.h"
 #include "client/cli/session_key.h"
 #include "client/cli/text.h"
 #include "client/cli/transfer.h"
@@ -85,6 +85,9 @@ absl::StatusOr<Ref> ParseTargetRef(const std::string& text) {
 absl::Status CheckOptions(const Options& options) {
   CAIRN_RETURN_IF_ERROR(ParseTargetRef(options.ref).status());
   CAIRN_RETURN_IF_ERROR(ParseMetadata(options.metadata).status());
+  if (const absl::Status parent = Ref::Parse(options.parent).status(); !options.parent.empty() && !parent.ok()) {
+    return UsageError(absl::StrCat("--parent: ", parent.message()));
+  }
   for (const std::string& tag : options.tags) {
     if (const absl::Status status = CheckTagName(tag); !status.ok()) return UsageError(status.message());
   }
@@ -192,7 +195,7 @@ absl::StatusOr<Pushed> Send(CommandContext& context, const client::Client& clien
   {
     const PushProgress display(context, absl::StrCat("push ", spec.name, "@", spec.step), *save,
                                source.index().TotalBytes());
-    CAIRN_RETURN_IF_ERROR(PutCheckpoint(*save, source));
+    CAIRN_RETURN_IF_ERROR(transfer::PutCheckpoint(*save, source));
     CAIRN_RETURN_IF_ERROR(save->Flush());
   }
   CAIRN_RETURN_IF_ERROR(context.cancellation.Check());

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 
 #include "CLI/CLI.hpp"
@@ -31,7 +32,10 @@ absl::Status Run(CommandContext& context, const Options& options) {
   std::vector<client::CheckpointInfo> doomed;
   for (const std::string& ref : options.refs) {
     CAIRN_ASSIGN_OR_RETURN(client::CheckpointInfo checkpoint, client.GetCheckpoint(ref));
-    doomed.push_back(std::move(checkpoint));
+    // Two refs may mean one checkpoint.
+    const bool again = std::any_of(doomed.begin(), doomed.end(),
+                                   [&](const auto& other) { return other.uid == checkpoint.uid; });
+    if (!again) doomed.push_back(std::move(checkpoint));
   }
   for (const client::CheckpointInfo& checkpoint : doomed) {
     if (!options.yes) {

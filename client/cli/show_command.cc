@@ -6,13 +6,11 @@
 #include "client/cli/checkpoint_output.h"
 #include "client/cli/command_set.h"
 #include "client/cli/connect.h"
-#include "client/cli/exit_code.h"
 #include "client/cli/index_output.h"
 #include "client/cli/local_file.h"
-#include "client/cli/remote_reader.h"
+#include "client/transfer/remote_reader.h"
 #include "client/cli/text.h"
 #include "common/base/status_macros.h"
-#include "common/tensor/ref.h"
 
 namespace cairn::cli {
 namespace {
@@ -35,13 +33,13 @@ absl::Status ShowFile(CommandContext& context, const Options& options) {
 }
 
 absl::Status ShowRef(CommandContext& context, const Options& options) {
-  if (const absl::Status ref = Ref::Parse(options.what).status(); !ref.ok()) {
-    return UsageError(absl::StrCat("\"", options.what, "\" is no file, and no ref: ", ref.message()));
-  }
+  CAIRN_RETURN_IF_ERROR(CheckRefArgument(options.what));
   CAIRN_ASSIGN_OR_RETURN(const client::Client client, Connect(context));
-  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<RemoteReader> reader,
-                         RemoteReader::Open(client, options.what, std::nullopt));
-  const client::CheckpointInfo& checkpoint = reader->checkpoint();
+  const absl::StatusOr<std::unique_ptr<transfer::RemoteReader>> opened =
+      transfer::RemoteReader::Open(client, options.what, std::nullopt);
+  if (!opened.ok()) return NorAFile(opened.status(), options.what);
+  transfer::RemoteReader& reader = **opened;
+  const client::CheckpointInfo& checkpoint = reader.checkpoint();
   IndexHeading heading;
   heading.rows = {{"ref", checkpoint.ShownRef()},
                   {"uid", checkpoint.uid},
@@ -50,8 +48,8 @@ absl::Status ShowRef(CommandContext& context, const Options& options) {
                   {"parent", checkpoint.parent},
                   {"new bytes", absl::StrCat(FormatBytes(checkpoint.new_bytes))}};
   heading.fields = CheckpointToJson(checkpoint);
-  CAIRN_ASSIGN_OR_RETURN(const std::vector<size_t> shown, SelectEntries(reader->index(), options.patterns));
-  return PrintIndex(context, heading, *reader, shown, options.values);
+  CAIRN_ASSIGN_OR_RETURN(const std::vector<size_t> shown, SelectEntries(reader.index(), options.patterns));
+  return PrintIndex(context, heading, reader, shown, options.values);
 }
 
 }  // namespace

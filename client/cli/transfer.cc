@@ -1,52 +1,18 @@
 #include "client/cli/transfer.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <utility>
 
 #include "CLI/CLI.hpp"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/local_file.h"
 #include "client/cli/text.h"
+#include "client/transfer/train_state.h"
 #include "common/base/status_macros.h"
-#include "common/io/file_tree.h"
+#include "common/base/utf8.h"
 
 namespace cairn::cli {
-namespace {
-
-constexpr absl::string_view kEasyLm = "easylm";
-constexpr Dtype kEasyLmDefault = Dtype::kBfloat16;
-
-bool AnyBelow(const CheckpointIndex& index, const KeyPath& root, bool below) {
-  return std::any_of(index.entries.begin(), index.entries.end(), [&](const Entry& entry) {
-    return entry.kind != EntryKind::kAsset &&
-           (entry.path.segments().size() > root.segments().size() && entry.path.StartsWith(root)) == below;
-  });
-}
-
-// Where the parameters of a train state are: "params/params" in EasyLM's, "params" in those of plain Flax.
-absl::StatusOr<KeyPath> ParamsOfTrainState(const CheckpointIndex& index) {
-  const KeyPath easylm = KeyPath::Of({"params", "params"});
-  if (AnyBelow(index, easylm, true)) return easylm;
-  const KeyPath flax = KeyPath::Of({"params"});
-  if (AnyBelow(index, flax, true) && AnyBelow(index, flax, false)) return flax;
-  return absl::InvalidArgumentError(
-      "--no-optimizer: this is no train state: expected entries below \"params/params\", or below \"params\" "
-      "beside others");
-}
-
-std::string FileName(const std::string& path) { return std::filesystem::path(path).filename().string(); }
-
-const Format* FormatByFileName(const std::string& path) {
-  const std::string name = FileName(path);
-  const bool easylm =
-      absl::StartsWith(name, "streaming_params") || absl::StartsWith(name, "streaming_train_state");
-  return FormatByName(easylm ? kEasyLm : "safetensors").value();
-}
-
-}  // namespace
 
 void AddSourceOptions(CLI::App& command, SourceOptions& options, const std::string& dtype_help) {
   command.add_option("--dtype", options.dtype, dtype_help)->type_name("D|keep");
@@ -83,43 +49,22 @@ void AddTargetOptions(CLI::App& command, TargetOptions& options) {
 
 absl::StatusOr<TargetFile> ResolveTarget(const std::string& destination, const TargetOptions& options) {
   CAIRN_ASSIGN_OR_RETURN(const FileSpec spec, ParseFileArgument(destination));
-  TargetFile target;
-  target.format = spec.format;
-  target.options.variant = spec.variant;
-  target.path = spec.path;
-  if (!options.format.empty()) {
-    const absl::StatusOr<const Format*> named = FormatByName(options.format);
-    if (!named.ok()) return UsageError(absl::StrCat("--to: ", named.status().message()));
-    if (target.format != nullptr && target.format != *named) {
-      return UsageError(
-          absl::StrCat("--to ", options.format, " contradicts the prefix of \"", destination, "\""));
-    }
-    target.format = *named;
-  }
-  if (target.format == nullptr) target.format = FormatByFileName(spec.path);
-  if (!target.format->traits().writable) {
-    return UsageError(absl::StrCat("format ", target.format->name(), " can only be read"));
-  }
+  transfer::TargetOptions target;
+  target.format = options.format;
   if (!options.max_shard_size.empty()) {
     const absl::StatusOr<uint64_t> size = ParseByteSize(options.max_shard_size);
     if (!size.ok()) return UsageError(absl::StrCat("--max-shard-size: ", size.status().message()));
-    if (!target.format->traits().shards) {
-      return UsageError(
-          absl::StrCat("--max-shard-size: format ", target.format->name(), " is always one file"));
-    }
-    target.options.max_shard_bytes = *size;
+    target.max_shard_bytes = *size;
   }
-  target.options.separator = options.separator;
-  target.options.drop_unsupported = options.drop_unsupported;
+  if (!IsUtf8(options.separator)) {
+    return UsageError(absl::StrCat("--separator: expected UTF-8, found \"", options.separator, "\""));
+  }
+  target.separator = options.separator;
+  target.drop_unsupported = options.drop_unsupported;
   target.overwrite = options.overwrite;
-  return target;
-}
-
-absl::StatusOr<std::unique_ptr<CheckpointWriter>> CreateTarget(const TargetFile& target) {
-  SinkTreeOptions options;
-  options.overwrite = target.overwrite;
-  CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<SinkTree> sink, CreateSinkTree(target.path, options));
-  return target.format->Create(std::move(sink), target.options);
+  absl::StatusOr<TargetFile> file = transfer::ResolveTarget(spec, target);
+  if (!file.ok()) return UsageError(file.status().message());
+  return file;
 }
 
 absl::StatusOr<std::optional<Dtype>> ParseDtypeOption(const std::string& text) {
@@ -134,14 +79,14 @@ absl::StatusOr<std::optional<Dtype>> ParseDtypeOption(const std::string& text) {
 }
 
 absl::StatusOr<std::optional<Dtype>> DtypeForTarget(const std::string& text, const Format& target) {
-  if (text.empty() && target.name() == kEasyLm) return kEasyLmDefault;
+  if (text.empty()) return transfer::DefaultFloatDtype(target);
   return ParseDtypeOption(text);
 }
 
 void NoteDefaultCast(CommandContext& context, const SourceOptions& options, int64_t casts) {
   if (!options.dtype.empty() || casts == 0) return;
   context.console.Note(absl::StrCat(casts, casts == 1 ? " float tensor becomes " : " float tensors become ",
-                                    DtypeName(kEasyLmDefault),
+                                    "bfloat16",
                                     ", the default of EasyLM files; --dtype keep leaves floats as they are"));
 }
 
@@ -160,8 +105,21 @@ absl::StatusOr<PlanOptions> MakePlanOptions(const SourceOptions& options, std::o
   absl::StatusOr<Selection> select = Selection::Parse(options.select);
   if (!select.ok()) return UsageError(absl::StrCat("--select: ", select.status().message()));
   plan.select = *std::move(select);
+  // A pattern that matches nothing is refused by name later; here, all have matched and yet nothing is left.
+  std::vector<const KeyPath*> paths;
+  for (const Entry& entry : source.entries) paths.push_back(&entry.path);
+  const auto chosen = [&](const KeyPath* path) { return plan.select.Matches(*path); };
+  if (!paths.empty() && std::none_of(paths.begin(), paths.end(), chosen) && plan.select.Unmatched(paths).empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("--select: leaves none of ", source.entries.size(), " entries"));
+  }
   if (options.no_optimizer) {
-    CAIRN_ASSIGN_OR_RETURN(plan.root, ParamsOfTrainState(source));
+    const std::optional<KeyPath> params = transfer::ParamsOfTrainState(source);
+    if (!params.has_value()) {
+      return absl::InvalidArgumentError(
+          "--no-optimizer: this is no train state: expected entries below \"params/params\", or below \"params\" "
+          "beside others");
+    }
+    plan.root = *params;
   }
   return plan;
 }

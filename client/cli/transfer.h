@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "client/cli/command_set.h"
+#include "client/transfer/checkpoint_file.h"
 #include "common/convert/convert.h"
 #include "common/convert/convert_plan.h"
 #include "common/format/all_formats.h"
@@ -39,19 +40,9 @@ struct TargetOptions {
 };
 void AddTargetOptions(CLI::App& command, TargetOptions& options);
 
-// Where a file goes and as what.
-struct TargetFile {
-  const Format* format = nullptr;
-  WriteOptions options;
-  std::string path;
-  bool overwrite = false;
-};
-// USAGE for what does not fit together. The format comes from --to, the prefix, or the name: *.safetensors is
-// safetensors, EasyLM's own names (streaming_params, streaming_train_state) are easylm, all others
-// safetensors.
+using transfer::TargetFile;
+// As transfer::ResolveTarget; what does not fit together is USAGE.
 absl::StatusOr<TargetFile> ResolveTarget(const std::string& destination, const TargetOptions& options);
-// Writes through temporary files; nothing is visible before the writer's Finish.
-absl::StatusOr<std::unique_ptr<CheckpointWriter>> CreateTarget(const TargetFile& target);
 
 // "keep" or nothing: no cast. USAGE for what is no float dtype.
 absl::StatusOr<std::optional<Dtype>> ParseDtypeOption(const std::string& text);

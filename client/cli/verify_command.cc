@@ -11,7 +11,6 @@
 #include "client/cli/text.h"
 #include "common/base/annotate.h"
 #include "common/base/status_macros.h"
-#include "common/tensor/ref.h"
 
 namespace cairn::cli {
 namespace {
@@ -77,16 +76,16 @@ nlohmann::json ProblemToJson(const client::VerifyProblem& problem) {
 }
 
 absl::Status VerifyRef(CommandContext& context, const Options& options) {
-  if (const absl::Status ref = Ref::Parse(options.what).status(); !ref.ok()) {
-    return UsageError(absl::StrCat("\"", options.what, "\" is no file, and no ref: ", ref.message()));
-  }
+  CAIRN_RETURN_IF_ERROR(CheckRefArgument(options.what));
   CAIRN_ASSIGN_OR_RETURN(const client::Client client, Connect(context));
   std::unique_ptr<ProgressMeter> meter = context.console.StartProgress(absl::StrCat("verify ", options.what));
-  CAIRN_ASSIGN_OR_RETURN(const client::VerifyResult result,
-                         client.Verify(options.what, [&](const client::VerifyProgress& progress) {
-                           meter->Update({progress.bytes_done, progress.bytes_total, 0});
-                         }));
+  const absl::StatusOr<client::VerifyResult> verified =
+      client.Verify(options.what, [&](const client::VerifyProgress& progress) {
+        meter->Update({progress.bytes_done, progress.bytes_total, 0});
+      });
   meter.reset();
+  if (!verified.ok()) return NorAFile(verified.status(), options.what);
+  const client::VerifyResult& result = *verified;
   if (context.console.json()) {
     nlohmann::json problems = nlohmann::json::array();
     for (const client::VerifyProblem& problem : result.problems) problems.push_back(ProblemToJson(problem));

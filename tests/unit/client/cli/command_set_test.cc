@@ -1,5 +1,7 @@
 #include "client/cli/command_set.h"
 
+#include <sys/stat.h>
+
 #include <fstream>
 #include <set>
 #include <sstream>
@@ -14,6 +16,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/status_matchers.h"
+#include "tests/testing/temp_dir.h"
 
 namespace cairn::cli {
 namespace {
@@ -67,6 +70,64 @@ TEST_F(CommandSetTest, TheDocsDescribeExactlyTheCommandsThereAre) {
   }
   for (const CLI::App* app : Shown()) there.push_back(app->get_name());
   EXPECT_EQ(documented, there);
+}
+
+TEST_F(CommandSetTest, AnUnknownCommandIsNamed) {
+  EXPECT_EQ(Run({"frobnicate", "x"}), 2);
+  EXPECT_THAT(err_.str(), HasSubstr("unknown command \"frobnicate\"; expected one of push, pull"));
+}
+
+TEST_F(CommandSetTest, NoCommandIsSaidSo) {
+  EXPECT_EQ(Run({}), 2);
+  EXPECT_EQ(Run({"--json"}), 2);
+  EXPECT_THAT(err_.str(), HasSubstr("no command; expected one of push, pull"));
+}
+
+TEST_F(CommandSetTest, AnUnknownOptionIsNamedBeforeAndBehindTheCommand) {
+  EXPECT_EQ(Run({"--bogus", "ls"}), 2);
+  EXPECT_THAT(err_.str(), HasSubstr("--bogus"));
+  EXPECT_EQ(Run({"ls", "--bogus2"}), 2);
+  EXPECT_THAT(err_.str(), HasSubstr("--bogus2"));
+  EXPECT_EQ(Run({"--bogus3"}), 2);
+  EXPECT_THAT(err_.str(), HasSubstr("--bogus3"));
+}
+
+TEST_F(CommandSetTest, AParentThatIsNoRefIsWrongUsage) {
+  EXPECT_EQ(Run({"push", "/nonexistent", "run@1", "--parent", "a b"}), 2);
+  EXPECT_THAT(err_.str(), HasSubstr("--parent: ref \"a b\""));
+}
+
+TEST_F(CommandSetTest, APathThatNoRefCanBeIsAFileThatIsMissing) {
+  for (const char* command : {"show", "verify"}) {
+    for (const char* path : {"/nonexistent.safetensors", "./nonexistent.safetensors", "../nonexistent"}) {
+      EXPECT_EQ(Run({command, path}), 3) << path;
+      EXPECT_THAT(err_.str(), HasSubstr(path));
+    }
+    EXPECT_EQ(Run({command, "a b"}), 2);
+    EXPECT_THAT(err_.str(), HasSubstr("or uid:UID, or a file that exists"));
+  }
+}
+
+TEST_F(CommandSetTest, ASelectionThatLeavesNothingIsRefused) {
+  const std::string source = absl::StrCat(CAIRN_SOURCE_DIR, "/tests/golden/safetensors/sharded");
+  const testing::TempDir folder;
+  const std::string target = folder / "out/";
+  EXPECT_EQ(Run({"convert", source.c_str(), target.c_str(), "--select", "!**"}), 1);
+  EXPECT_THAT(err_.str(), HasSubstr("--select: leaves none of 4 entries"));
+}
+
+TEST_F(CommandSetTest, ASeparatorIsUtf8) {
+  EXPECT_EQ(Run({"convert", "/nonexistent", "x.safetensors", "--separator", "\xff"}), 2);
+  EXPECT_THAT(err_.str(), HasSubstr("--separator: expected UTF-8"));
+}
+
+TEST_F(CommandSetTest, ADeviceIsNeverReplaced) {
+  const std::string source = absl::StrCat(CAIRN_SOURCE_DIR, "/tests/golden/safetensors/sharded");
+  const testing::TempDir folder;
+  const std::string pipe = folder / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_EQ(Run({"convert", source.c_str(), pipe.c_str(), "--overwrite"}), 1);
+  EXPECT_THAT(err_.str(), HasSubstr("found a pipe"));
 }
 
 TEST_F(CommandSetTest, TheDocsNameEveryOption) {

@@ -1,4 +1,4 @@
-#include "client/cli/remote_writer.h"
+#include "client/transfer/remote_writer.h"
 
 #include <memory>
 
@@ -6,7 +6,7 @@
 #include "common/base/annotate.h"
 #include "common/base/status_macros.h"
 
-namespace cairn::cli {
+namespace cairn::transfer {
 namespace {
 
 class ReaderBytes final : public client::EntryBytes {
@@ -40,4 +40,4 @@ absl::Status PutCheckpoint(client::SaveWriter& save, CheckpointReader& source) {
   return absl::OkStatus();
 }
 
-}  // namespace cairn::cli
+}  // namespace cairn::transfer

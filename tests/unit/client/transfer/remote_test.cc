@@ -6,13 +6,13 @@
 #include <vector>
 
 #include "cairn/mock_connection.h"
-#include "client/cli/remote_reader.h"
-#include "client/cli/remote_writer.h"
+#include "client/transfer/remote_reader.h"
+#include "client/transfer/remote_writer.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/status_matchers.h"
 
-namespace cairn::cli {
+namespace cairn::transfer {
 namespace {
 
 using ::cairn::testing::StatusIs;
@@ -261,4 +261,4 @@ TEST(PutCheckpoint, PutsEveryEntryAndReadsBytesOnlyWhenTheyAreWanted) {
 }
 
 }  // namespace
-}  // namespace cairn::cli
+}  // namespace cairn::transfer

@@ -1,4 +1,4 @@
-#include "client/cli/remote_reader.h"
+#include "client/transfer/remote_reader.h"
 
 #include <algorithm>
 #include <cstring>
@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 
-namespace cairn::cli {
+namespace cairn::transfer {
 namespace {
 
 // What one request may name; servers refuse messages of more than 4 MiB.
@@ -151,4 +151,4 @@ absl::Status RemoteReader::Take(uint64_t length, char* dst) {
   return absl::OkStatus();
 }
 
-}  // namespace cairn::cli
+}  // namespace cairn::transfer

@@ -13,7 +13,7 @@
 #include "cairn/client.h"
 #include "common/format/format.h"
 
-namespace cairn::cli {
+namespace cairn::transfer {
 
 // A stored checkpoint as the source of a conversion: the index from ListEntries, bytes from GetTensor, cast
 // by the server on the way out. Pinned to the checkpoint's uid, so a ref that moves meanwhile does no harm.
@@ -62,4 +62,4 @@ class RemoteReader final : public CheckpointReader {
   size_t piece_offset_ = 0;  // Of the piece.
 };
 
-}  // namespace cairn::cli
+}  // namespace cairn::transfer

@@ -4,7 +4,7 @@
 #include "cairn/client.h"
 #include "common/format/format.h"
 
-namespace cairn::cli {
+namespace cairn::transfer {
 
 // Puts every entry of `source` into an open save, without finishing it.
 //
@@ -13,4 +13,4 @@ namespace cairn::cli {
 // instead of having been kept. `source` must outlive the save.
 absl::Status PutCheckpoint(client::SaveWriter& save, CheckpointReader& source);
 
-}  // namespace cairn::cli
+}  // namespace cairn::transfer

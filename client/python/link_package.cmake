@@ -1,0 +1,16 @@
+# Links every file of the package SOURCE into the folder PACKAGE, so that what is edited is what is imported, and removes
+# links whose file is gone.
+file(GLOB_RECURSE links LIST_DIRECTORIES false ${PACKAGE}/*)
+foreach(link ${links})
+  if(IS_SYMLINK ${link} AND NOT EXISTS ${link})
+    file(REMOVE ${link})
+  endif()
+endforeach()
+file(GLOB_RECURSE files RELATIVE ${SOURCE} ${SOURCE}/*)
+foreach(name ${files})
+  if(NOT name MATCHES "__pycache__")
+    get_filename_component(folder ${PACKAGE}/${name} DIRECTORY)
+    file(MAKE_DIRECTORY ${folder})
+    file(CREATE_LINK ${SOURCE}/${name} ${PACKAGE}/${name} SYMBOLIC)
+  endif()
+endforeach()

@@ -1,0 +1,289 @@
+#include "client/python/native/convert.h"
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "client/python/native/blocking_call.h"
+#include "client/python/native/client.h"
+#include "client/python/native/errors.h"
+#include "client/python/native/values.h"
+#include "client/transfer/checkpoint_file.h"
+#include "client/transfer/remote_reader.h"
+#include "client/transfer/remote_writer.h"
+#include "client/transfer/train_state.h"
+#include "common/base/status_macros.h"
+#include "common/convert/convert.h"
+#include "common/convert/convert_plan.h"
+#include "common/convert/planned_reader.h"
+#include "common/tensor/ref.h"
+#include "nanobind/stl/optional.h"
+#include "nanobind/stl/string.h"
+#include "nanobind/stl/vector.h"
+
+namespace cairn::python {
+namespace {
+
+namespace nb = nanobind;
+
+struct Result {
+  uint64_t entries = 0;
+  uint64_t bytes = 0;
+  uint64_t bytes_skipped = 0;
+  std::optional<Dtype> float_dtype;
+  uint64_t casts = 0;
+  std::string source_format;
+  std::string target_format;
+  std::string path;
+  std::optional<client::CheckpointInfo> checkpoint;
+};
+
+// What convert() was asked for.
+struct Request {
+  std::string source;
+  std::string target;
+  std::shared_ptr<client::Client> source_client;  // Null: a file.
+  std::shared_ptr<client::Client> target_client;
+  std::vector<std::string> select;
+  bool no_optimizer = false;
+  std::optional<std::string> dtype;
+  transfer::TargetOptions target_file;
+  client::SaveSpec save;
+};
+
+class Conversion {
+ public:
+  explicit Conversion(Request request) : request_(std::move(request)) {}
+
+  ConvertProgress progress() const {
+    if (save_ == nullptr) return progress_;
+    ConvertProgress progress = progress_;
+    const client::PutProgress put = save_->progress();
+    progress.bytes_done = put.durable_bytes;
+    progress.bytes_skipped = put.skipped_bytes;
+    progress.entries_done = put.durable_entries;
+    return progress;
+  }
+
+  // In a BlockingCall, which it asks for interruptions.
+  absl::StatusOr<Result> Run() {
+    // First of all what says at once that something is in the way.
+    std::unique_ptr<CheckpointWriter> writer;
+    transfer::TargetFile file;
+    if (request_.target_client == nullptr) {
+      CAIRN_ASSIGN_OR_RETURN(const FileSpec spec, ParseFileSpec(request_.target));
+      CAIRN_ASSIGN_OR_RETURN(file, transfer::ResolveTarget(spec, request_.target_file));
+      CAIRN_ASSIGN_OR_RETURN(writer, transfer::CreateTarget(file));
+      result_.target_format = std::string(file.format->name());
+      result_.path = file.path;
+    } else {
+      CAIRN_RETURN_IF_ERROR(CheckTargetRef());
+    }
+    CAIRN_RETURN_IF_ERROR(ChooseDtype(file.format));
+    CAIRN_RETURN_IF_ERROR(OpenSource());
+    CAIRN_RETURN_IF_ERROR(MakePlan());
+    CAIRN_RETURN_IF_ERROR(writer != nullptr ? WriteFile(*writer) : WriteCheckpoint());
+    return std::move(result_);
+  }
+
+  // Ends what is open, which may wait for the network. In a BlockingCall.
+  void Close() {
+    progress_ = progress();
+    save_.reset();
+    reader_.reset();
+  }
+
+ private:
+  absl::Status CheckTargetRef() {
+    CAIRN_ASSIGN_OR_RETURN(const Ref ref, Ref::Parse(request_.target));
+    if (!ref.step.has_value()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("\"", request_.target, "\": expected NAME@STEP, the name and step to save under"));
+    }
+    request_.save.name = ref.name;
+    request_.save.step = *ref.step;
+    return absl::OkStatus();
+  }
+
+  absl::Status ChooseDtype(const Format* target) {
+    if (!request_.dtype.has_value()) {
+      if (target != nullptr) result_.float_dtype = transfer::DefaultFloatDtype(*target);
+      return absl::OkStatus();
+    }
+    if (*request_.dtype == "keep") return absl::OkStatus();
+    result_.float_dtype = ParseDtype(*request_.dtype);
+    if (result_.float_dtype.has_value() && IsFloat(*result_.float_dtype)) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrCat("dtype: expected \"keep\" or a float dtype (float32, bfloat16, ...), found \"", *request_.dtype, "\""));
+  }
+
+  absl::Status OpenSource() {
+    if (request_.source_client != nullptr) {
+      CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<transfer::RemoteReader> remote,
+                             transfer::RemoteReader::Open(*request_.source_client, request_.source, result_.float_dtype));
+      remote_ = remote.get();
+      reader_ = std::move(remote);
+      return absl::OkStatus();
+    }
+    CAIRN_ASSIGN_OR_RETURN(FileSpec spec, ParseFileSpec(request_.source));
+    CAIRN_RETURN_IF_ERROR(transfer::DetectFormatOf(spec));
+    result_.source_format = std::string(spec.format->name());
+    CAIRN_ASSIGN_OR_RETURN(reader_, OpenCheckpointFile(spec, ReadLimits{}));
+    return absl::OkStatus();
+  }
+
+  absl::Status MakePlan() {
+    PlanOptions options;
+    CAIRN_ASSIGN_OR_RETURN(options.select, Selection::Parse(request_.select));
+    if (request_.no_optimizer) {
+      const std::optional<KeyPath> params = transfer::ParamsOfTrainState(reader_->index());
+      if (!params.has_value()) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            request_.source, ": no train state, so there is no optimizer to leave out: expected entries below "
+            "\"params/params\", or below \"params\" beside others"));
+      }
+      options.root = *params;
+    }
+    // A daemon casts what it sends.
+    if (remote_ == nullptr) options.float_dtype = result_.float_dtype;
+    CAIRN_ASSIGN_OR_RETURN(plan_, MakeConvertPlan(reader_->index(), options));
+    result_.casts = std::count_if(plan_.steps.begin(), plan_.steps.end(), [&](const ConvertPlan::Step& step) {
+      return remote_ != nullptr ? remote_->IsCast(step.source_entry) : step.from != step.to;
+    });
+    progress_.bytes_total = plan_.target.TotalBytes();
+    progress_.entries_total = plan_.target.entries.size();
+    return absl::OkStatus();
+  }
+
+  absl::Status WriteFile(CheckpointWriter& writer) {
+    ConvertOptions options;
+    options.may_drop = request_.target_file.drop_unsupported;
+    options.progress = [&](const ConvertProgress& progress) {
+      progress_ = progress;
+      if (PollBlockingCall()) options.cancellation.Cancel();
+    };
+    CAIRN_RETURN_IF_ERROR(RunConvert(*reader_, plan_, writer, options));
+    result_.entries = progress_.entries_done;
+    result_.bytes = progress_.bytes_done;
+    return absl::OkStatus();
+  }
+
+  absl::Status WriteCheckpoint() {
+    client::SaveSpec spec = request_.save;
+    // What the caller says goes over what the source says of itself.
+    spec.metadata.insert(plan_.target.metadata.begin(), plan_.target.metadata.end());
+    planned_.emplace(*reader_, plan_);
+    CAIRN_ASSIGN_OR_RETURN(save_, request_.target_client->Save(spec));
+    CAIRN_RETURN_IF_ERROR(transfer::PutCheckpoint(*save_, *planned_));
+    CAIRN_ASSIGN_OR_RETURN(result_.checkpoint, save_->Commit());
+    progress_ = progress();
+    result_.entries = plan_.target.entries.size();
+    result_.bytes = progress_.bytes_total;
+    result_.bytes_skipped = progress_.bytes_skipped;
+    return absl::OkStatus();
+  }
+
+  Request request_;
+  Result result_;
+  std::unique_ptr<CheckpointReader> reader_;
+  transfer::RemoteReader* remote_ = nullptr;  // reader_, if the source is a ref.
+  ConvertPlan plan_;
+  std::optional<PlannedReader> planned_;      // While a ref is written,
+  std::unique_ptr<client::SaveWriter> save_;  // which pulls from it.
+  ConvertProgress progress_;
+};
+
+std::shared_ptr<client::Client> ClientOf(const Daemon* daemon) {
+  return daemon == nullptr ? nullptr : daemon->client();
+}
+
+Result Convert(std::string source, std::string target, const Daemon* source_client, const Daemon* target_client,
+               nb::handle select, bool no_optimizer, std::optional<std::string> dtype, std::string format,
+               uint64_t max_shard_bytes, std::string separator, bool drop_unsupported, bool overwrite,
+               nb::handle metadata, std::string parent, std::string session_key, std::string created_by,
+               nb::object progress) {
+  Request request;
+  request.source = std::move(source);
+  request.target = std::move(target);
+  request.source_client = ClientOf(source_client);
+  request.target_client = ClientOf(target_client);
+  request.select = ToStrings(select, "select");
+  request.no_optimizer = no_optimizer;
+  request.dtype = std::move(dtype);
+  request.target_file.format = std::move(format);
+  request.target_file.max_shard_bytes = max_shard_bytes;
+  request.target_file.separator = std::move(separator);
+  request.target_file.drop_unsupported = drop_unsupported;
+  request.target_file.overwrite = overwrite;
+  request.save.overwrite = overwrite;
+  request.save.metadata = ToMetadata(metadata);
+  request.save.parent = std::move(parent);
+  request.save.session_key = std::move(session_key);
+  request.save.created_by = std::move(created_by);
+
+  Conversion conversion(std::move(request));
+  ProgressCallback report(std::move(progress), [&](const nb::object& callable) { callable(conversion.progress()); });
+  absl::StatusOr<Result> result = RunBlocking(&report, [&] {
+    absl::StatusOr<Result> made = conversion.Run();
+    conversion.Close();
+    return made;
+  });
+  if (result.ok()) report.Call();
+  return OrRaise(std::move(result));
+}
+
+nb::object DtypeOrNone(const std::optional<Dtype>& dtype) {
+  return dtype.has_value() ? FromText(std::string(DtypeName(*dtype))) : nb::none();
+}
+
+void BindFormats(nb::module_& module) {
+  // Formats live for ever.
+  nb::class_<Format>(module, "Format", nb::is_final(), "A file format.")
+      .def_prop_ro("name", [](const Format& f) { return std::string(f.name()); })
+      .def_prop_ro("variants", &Format::variants)
+      .def_prop_ro("writable", [](const Format& f) { return f.traits().writable; })
+      .def_prop_ro("nested_paths", [](const Format& f) { return f.traits().nested_paths; })
+      .def_prop_ro("values", [](const Format& f) { return f.traits().values; })
+      .def_prop_ro("assets", [](const Format& f) { return f.traits().assets; })
+      .def_prop_ro("shards", [](const Format& f) { return f.traits().shards; })
+      .def("__repr__", [](const Format& f) { return absl::StrCat("<Format ", f.name(), ">"); });
+  module.def("formats", [] {
+    nb::list formats;
+    for (const Format* format : AllFormats()) formats.append(nb::cast(format, nb::rv_policy::reference));
+    return formats;
+  });
+}
+
+}  // namespace
+
+void BindConvert(nb::module_& module) {
+  BindFormats(module);
+  nb::class_<Result>(module, "ConvertResult", nb::is_final())
+      .def_ro("entries", &Result::entries)
+      .def_ro("bytes", &Result::bytes)
+      .def_ro("bytes_skipped", &Result::bytes_skipped)
+      .def_prop_ro("float_dtype", [](const Result& r) { return DtypeOrNone(r.float_dtype); })
+      .def_ro("casts", &Result::casts)
+      .def_ro("source_format", &Result::source_format)
+      .def_ro("target_format", &Result::target_format)
+      .def_prop_ro("path",
+                   [](const Result& r) {
+                     return nb::steal(PyUnicode_DecodeFSDefaultAndSize(r.path.data(), r.path.size()));
+                   })
+      .def_prop_ro("checkpoint", [](const Result& r) { return r.checkpoint; })
+      .def("__repr__", [](const Result& r) {
+        return absl::StrCat("<ConvertResult ", r.entries, " entries, ", r.bytes, " bytes>");
+      });
+  module.def("convert", &Convert, nb::arg("source"), nb::arg("target"), nb::kw_only(),
+             nb::arg("source_client") = nb::none(), nb::arg("target_client") = nb::none(),
+             nb::arg("select") = nb::tuple(), nb::arg("no_optimizer") = false, nb::arg("dtype") = nb::none(),
+             nb::arg("format") = "", nb::arg("max_shard_bytes") = 0, nb::arg("separator") = ".",
+             nb::arg("drop_unsupported") = false, nb::arg("overwrite") = false, nb::arg("metadata") = nb::none(),
+             nb::arg("parent") = "", nb::arg("session_key") = "", nb::arg("created_by") = "",
+             nb::arg("progress") = nb::none());
+}
+
+}  // namespace cairn::python

@@ -1,0 +1,81 @@
+"""Cairn: save and load the state of training jobs in a checkpoint server.
+
+    import cairn
+
+    client = cairn.Client("localhost:7710")
+    client.save("team/run@400", {"params": params, "opt_state": opt_state, "step": 400})
+    state = client.load("team/run@latest")
+
+Arrays of NumPy, PyTorch, JAX and of whatever speaks DLPack or the buffer protocol are borrowed when they are saved and
+filled in place when they are loaded (``into=``). Importing this package needs NumPy alone.
+"""
+
+from __future__ import annotations
+
+from cairn import dtypes
+from cairn._native import __version__
+from cairn.arrays import Shard
+from cairn.checkpoint import Checkpoint, CheckpointList, Entry
+from cairn.client import Client
+from cairn.convert import ConvertResult, convert
+from cairn.errors import (
+    AbortedError,
+    AlreadyExistsError,
+    CairnError,
+    CancelledError,
+    DataLossError,
+    DeadlineExceededError,
+    FailedPreconditionError,
+    InternalError,
+    InvalidArgumentError,
+    NotFoundError,
+    OutOfRangeError,
+    PermissionDeniedError,
+    ResourceExhaustedError,
+    TreeMismatchError,
+    UnauthenticatedError,
+    UnavailableError,
+    UnimplementedError,
+    UnknownError,
+)
+from cairn.progress import Progress
+from cairn.results import GarbageReport, Problem, ServerInfo, Verification
+from cairn.save import SaveResult
+from cairn.tree import ELSEWHERE
+
+__all__ = [
+    "ELSEWHERE",
+    "AbortedError",
+    "AlreadyExistsError",
+    "CairnError",
+    "CancelledError",
+    "Checkpoint",
+    "CheckpointList",
+    "Client",
+    "ConvertResult",
+    "DataLossError",
+    "DeadlineExceededError",
+    "Entry",
+    "FailedPreconditionError",
+    "GarbageReport",
+    "InternalError",
+    "InvalidArgumentError",
+    "NotFoundError",
+    "OutOfRangeError",
+    "PermissionDeniedError",
+    "Problem",
+    "Progress",
+    "ResourceExhaustedError",
+    "SaveResult",
+    "ServerInfo",
+    "Shard",
+    "TreeMismatchError",
+    "UnauthenticatedError",
+    "UnavailableError",
+    "UnimplementedError",
+    "UnknownError",
+    "Verification",
+    "__version__",
+    "convert",
+    "dtypes",
+]

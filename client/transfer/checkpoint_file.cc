@@ -1,0 +1,76 @@
+#include "client/transfer/checkpoint_file.h"
+
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "common/base/utf8.h"
+#include "common/io/file_tree.h"
+
+namespace cairn::transfer {
+namespace {
+
+constexpr absl::string_view kEasyLm = "easylm";
+
+const Format* FormatByFileName(const std::string& path) {
+  const std::string name = std::filesystem::path(path).filename().string();
+  const bool easylm =
+      absl::StartsWith(name, "streaming_params") || absl::StartsWith(name, "streaming_train_state");
+  return FormatByName(easylm ? kEasyLm : "safetensors").value();
+}
+
+}  // namespace
+
+absl::Status DetectFormatOf(FileSpec& source) {
+  if (source.format != nullptr) return absl::OkStatus();
+  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<SourceTree> tree, OpenSourceTree(source.path));
+  CAIRN_ASSIGN_OR_RETURN(source.format, DetectFormat(*tree));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TargetFile> ResolveTarget(const FileSpec& spec, const TargetOptions& options) {
+  TargetFile target;
+  target.format = spec.format;
+  target.options.variant = spec.variant;
+  target.path = spec.path;
+  if (!options.format.empty()) {
+    CAIRN_ASSIGN_OR_RETURN(const Format* const named, FormatByName(options.format));
+    if (target.format != nullptr && target.format != named) {
+      return absl::InvalidArgumentError(absl::StrCat("format ", options.format, " contradicts the prefix of \"",
+                                                     spec.path, "\", which says ", target.format->name()));
+    }
+    target.format = named;
+  }
+  if (target.format == nullptr) target.format = FormatByFileName(spec.path);
+  if (!target.format->traits().writable) {
+    return absl::InvalidArgumentError(absl::StrCat("format ", target.format->name(), " can only be read"));
+  }
+  if (options.max_shard_bytes > 0 && !target.format->traits().shards) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("format ", target.format->name(), " is always one file and cannot be cut into shards"));
+  }
+  if (!IsUtf8(options.separator)) {
+    return absl::InvalidArgumentError(absl::StrCat("separator: expected UTF-8, found \"", options.separator, "\""));
+  }
+  target.options.max_shard_bytes = options.max_shard_bytes;
+  target.options.separator = options.separator;
+  target.options.drop_unsupported = options.drop_unsupported;
+  target.overwrite = options.overwrite;
+  return target;
+}
+
+absl::StatusOr<std::unique_ptr<CheckpointWriter>> CreateTarget(const TargetFile& target) {
+  SinkTreeOptions options;
+  options.overwrite = target.overwrite;
+  CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<SinkTree> sink, CreateSinkTree(target.path, options));
+  return target.format->Create(std::move(sink), target.options);
+}
+
+std::optional<Dtype> DefaultFloatDtype(const Format& format) {
+  if (format.name() == kEasyLm) return Dtype::kBfloat16;
+  return std::nullopt;
+}
+
+}  // namespace cairn::transfer

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/format/all_formats.h"
+#include "common/format/format.h"
+
+namespace cairn::transfer {
+
+// Fills in the format of a source that names none, by its content.
+absl::Status DetectFormatOf(FileSpec& source);
+
+// How a checkpoint file is to be written.
+struct TargetOptions {
+  std::string format;  // Empty: by prefix or name.
+  uint64_t max_shard_bytes = 0;
+  std::string separator = ".";
+  bool drop_unsupported = false;
+  bool overwrite = false;
+};
+
+// Where a file goes and as what.
+struct TargetFile {
+  const Format* format = nullptr;
+  WriteOptions options;
+  std::string path;
+  bool overwrite = false;
+};
+// INVALID_ARGUMENT for what does not fit together. The format comes from the options, the prefix, or the name:
+// *.safetensors is safetensors, EasyLM's own names (streaming_params, streaming_train_state) are easylm, all others
+// safetensors.
+absl::StatusOr<TargetFile> ResolveTarget(const FileSpec& target, const TargetOptions& options);
+
+// Writes through temporary files; nothing is visible before the writer's Finish.
+absl::StatusOr<std::unique_ptr<CheckpointWriter>> CreateTarget(const TargetFile& target);
+
+// What float tensors become in a file of that format if nobody says anything: bfloat16 in EasyLM's, which hold nothing
+// else; nothing: they are kept.
+std::optional<Dtype> DefaultFloatDtype(const Format& format);
+
+}  // namespace cairn::transfer
