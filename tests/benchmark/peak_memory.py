@@ -89,6 +89,7 @@ def main():
     parser.add_argument("--gib", type=float, default=10)
     parser.add_argument("--limit-mib", type=float, default=256)
     parser.add_argument("--folder", help="where to work (three times the size)")
+    parser.add_argument("--json", action="store_true", help="one object for each step")
     args = parser.parse_args()
 
     folder = pathlib.Path(tempfile.mkdtemp(prefix="cairn-memory-", dir=args.folder))
@@ -108,7 +109,11 @@ def main():
         ]
         for name, command in steps:
             seconds, mib = run(command, environment)
-            print(f"{name:28} cairn {mib:6.0f} MiB   cairnd {daemon.peak_kib / 1024:6.0f} MiB   {seconds:6.1f} s", flush=True)
+            if args.json:
+                step = {"step": name, "cairn_mib": mib, "cairnd_mib": daemon.peak_kib / 1024, "seconds": seconds}
+                print(json.dumps(step), flush=True)
+            else:
+                print(f"{name:28} cairn {mib:6.0f} MiB   cairnd {daemon.peak_kib / 1024:6.0f} MiB   {seconds:6.1f} s", flush=True)
             if max(mib, daemon.peak_kib / 1024) > args.limit_mib:
                 too_much.append(name)
             for made in (target, folder / "target.easylm"):

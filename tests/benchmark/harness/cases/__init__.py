@@ -1,0 +1,18 @@
+"""One module per kind of comparison. A case is a function that takes a Workplace and gives Groups."""
+
+from harness.cases import disk, files, memory, micro, python, small, wire
+
+CASES = {
+    "put": wire.put,
+    "get": wire.get,
+    "streams": wire.streams,
+    "durable": disk.durable,
+    "load": disk.load,
+    "memory": memory.peak,
+    "many": small.many,
+    "convert": files.convert,
+    "casts": micro.casts,
+    "checksums": micro.checksums,
+    "python": python.client,
+    "frameworks": python.frameworks,
+}
