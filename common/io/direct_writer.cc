@@ -17,8 +17,8 @@ namespace cairn {
 
 void DirectWriter::FreeDeleter::operator()(char* bytes) const { std::free(bytes); }
 
-DirectWriter::DirectWriter(int fd, uint64_t offset, std::string path)
-    : fd_(fd), path_(std::move(path)), offset_(offset) {
+DirectWriter::DirectWriter(int fd, uint64_t offset, std::string path, size_t buffer_bytes, size_t buffers)
+    : fd_(fd), path_(std::move(path)), offset_(offset), buffer_bytes_(buffer_bytes), buffers_(buffers) {
   SetDirect(true);
   thread_ = std::thread([this] { Run(); });
 }
@@ -40,15 +40,15 @@ absl::Status DirectWriter::Append(absl::string_view bytes) {
     }
     Buffer& buffer = buffers_[next_];
     if (buffer.bytes == nullptr) {
-      buffer.bytes.reset(static_cast<char*>(std::aligned_alloc(kAlignment, kBufferBytes)));
+      buffer.bytes.reset(static_cast<char*>(std::aligned_alloc(kAlignment, buffer_bytes_)));
       if (buffer.bytes == nullptr) throw std::bad_alloc();
     }
-    const size_t run = std::min(bytes.size(), kBufferBytes - buffer.size);
+    const size_t run = std::min(bytes.size(), buffer_bytes_ - buffer.size);
     std::memcpy(buffer.bytes.get() + buffer.size, bytes.data(), run);
     buffer.size += run;
     bytes.remove_prefix(run);
-    if (buffer.size < kBufferBytes) continue;
-    next_ = (next_ + 1) % kBuffers;
+    if (buffer.size < buffer_bytes_) continue;
+    next_ = (next_ + 1) % buffers_.size();
     absl::MutexLock lock(&mu_);
     ++full_;
   }
@@ -79,7 +79,7 @@ void DirectWriter::Run() {
     Buffer& buffer = buffers_[first];
     const absl::Status written = Write(buffer);
     buffer.size = 0;
-    first = (first + 1) % kBuffers;
+    first = (first + 1) % buffers_.size();
     absl::MutexLock lock(&mu_);
     --full_;
     if (written.ok()) continue;

@@ -47,10 +47,16 @@ void LogRpc(const RpcRecord& rpc) {
   Log(failed ? LogLevel::kWarning : LogLevel::kInfo, "rpc", fields);
 }
 
+// What the memory budget has for writing past the page cache. A part of its own: an upload keeps it from one extent to
+// the next, and one that waited for the other kind of memory with this kind in its hands could wait for ever.
+uint64_t DirectWriteBytes(const DaemonOptions& options) { return options.memory_budget / 4; }
+
 absl::StatusOr<std::unique_ptr<CheckpointEngine>> OpenEngine(const DaemonOptions& options, const std::string& folder,
                                                              ByteBudget* budget) {
   CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<ObjectStore> store,
-                         OpenLocalObjectStore({.root = folder, .durable = options.durable_writes}));
+                         OpenLocalObjectStore({.root = folder,
+                                               .durable = options.durable_writes,
+                                               .direct_write_bytes = DirectWriteBytes(options)}));
   CAIRN_ASSIGN_OR_RETURN(
       std::unique_ptr<Registry> registry,
       OpenSqliteRegistry({.path = absl::StrCat(folder, "/registry.db"), .durable = options.durable_writes}));
@@ -71,7 +77,7 @@ class ServerImpl final : public Server {
   ServerImpl(const DaemonOptions& options, DataDirectory directory)
       : options_(options),
         directory_(std::move(directory)),
-        budget_(options.memory_budget),
+        budget_(options.memory_budget - DirectWriteBytes(options)),
         io_pool_("io", static_cast<int>(options.io_threads)),
         call_pool_("call", kCallThreads),
         job_pool_("job", kJobThreads) {}

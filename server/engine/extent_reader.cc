@@ -1,5 +1,6 @@
 #include "server/engine/extent_reader.h"
 
+#include <cstdlib>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -7,6 +8,11 @@
 #include "common/base/status_macros.h"
 
 namespace cairn {
+namespace {
+
+constexpr uint64_t kAlignment = 4096;
+
+}  // namespace
 
 absl::StatusOr<Buffer> ExtentReader::Read(const std::string& object_key, const Extent& extent) {
   const auto found = index_.find(Key(object_key, extent.offset));
@@ -16,8 +22,11 @@ absl::StatusOr<Buffer> ExtentReader::Read(const std::string& object_key, const E
   }
 
   const ErrorInfo where{"STORED_BYTES_DAMAGED", {{"object", object_key}, {"offset", absl::StrCat(extent.offset)}}};
-  // Not a std::string: its constructor would fill the bytes that the read overwrites at once.
-  std::shared_ptr<char[]> memory(new char[extent.raw_bytes]);
+  // Not a std::string: its constructor would fill the bytes that the read overwrites at once. Aligned as disks want it,
+  // so that a store may read into it without a copy.
+  const uint64_t allocated = (extent.raw_bytes + kAlignment - 1) / kAlignment * kAlignment;
+  const std::shared_ptr<char> memory(static_cast<char*>(std::aligned_alloc(kAlignment, allocated)), std::free);
+  if (memory == nullptr) return absl::ResourceExhaustedError(absl::StrCat("no memory for an extent of ", allocated, " bytes"));
   const absl::Span<char> bytes(memory.get(), extent.raw_bytes);
   absl::Status read = store_.Read(object_key, extent.offset, bytes);
   if (absl::IsNotFound(read) || absl::IsOutOfRange(read)) {

@@ -1,7 +1,9 @@
 #include "server/store/local_object_store.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -15,6 +17,7 @@
 #include "common/io/posix_file.h"
 #include "server/store/local_object_list.h"
 #include "server/store/local_object_writer.h"
+#include "server/store/object_file_read.h"
 #include "server/store/object_folders.h"
 #include "server/store/open_file_cache.h"
 #include "server/store/scratch_folder.h"
@@ -51,20 +54,15 @@ class LocalObjectStore final : public ObjectStore {
       return absl::OutOfRangeError(absl::StrCat("object \"", key, "\": ", dst.size(), " bytes from ", offset,
                                                 " leave the object of ", file->size, " (", PathOf(key), ")"));
     }
-    for (size_t done = 0; done < dst.size();) {
-      const ssize_t n =
-          ::pread(file->fd.get(), dst.data() + done, dst.size() - done, static_cast<off_t>(offset + done));
-      if (n < 0) {
-        if (errno == EINTR) continue;
-        return StoreErrno(errno, absl::StrCat("read object \"", key, "\" at byte ", offset + done, " from"),
-                          PathOf(key));
-      }
-      if (n == 0) {
-        return absl::DataLossError(absl::StrCat("object \"", key, "\": ", PathOf(key),
-                                                " ends at or before byte ", offset + done, ", expected ",
-                                                file->size, ": it was truncated by somebody else"));
-      }
-      done += static_cast<size_t>(n);
+    const ssize_t read = ReadObjectFile(*file, offset, dst);
+    if (read < 0) {
+      return StoreErrno(static_cast<int>(-read), absl::StrCat("read object \"", key, "\" at byte ", offset, " from"),
+                        PathOf(key));
+    }
+    if (static_cast<size_t>(read) < dst.size()) {
+      return absl::DataLossError(absl::StrCat("object \"", key, "\": ", PathOf(key), " ends at or before byte ",
+                                              offset + static_cast<uint64_t>(read), ", expected ", file->size,
+                                              ": it was truncated by somebody else"));
     }
     return absl::OkStatus();
   }
@@ -72,7 +70,8 @@ class LocalObjectStore final : public ObjectStore {
   void WillRead(absl::string_view key, uint64_t offset, uint64_t length) override {
     if (!CheckObjectKey(key).ok()) return;
     const absl::StatusOr<std::shared_ptr<const OpenFile>> file = Open(key);
-    if (!file.ok() || offset >= (*file)->size) return;
+    // What is read past the page cache is not to be fetched into it.
+    if (!file.ok() || (*file)->direct.valid() || offset >= (*file)->size) return;
     ::posix_fadvise((*file)->fd.get(), static_cast<off_t>(offset),
                     static_cast<off_t>(std::min(length, (*file)->size - offset)), POSIX_FADV_WILLNEED);
   }
@@ -139,8 +138,13 @@ class LocalObjectStore final : public ObjectStore {
     }
     if (::fstat(fd.get(), &info) != 0) return StoreErrno(errno, "stat", PathOf(key));
     if (!S_ISREG(info.st_mode)) return NotFound(key, PathOf(key));
-    auto file =
-        std::make_shared<const OpenFile>(OpenFile{std::move(fd), static_cast<uint64_t>(info.st_size)});
+    UniqueFd direct;
+    if (folders_->direct && static_cast<uint64_t>(info.st_size) >= kMinDirectBytes) {
+      // Of this very file, whatever its name may mean by now.
+      direct = UniqueFd(::open(absl::StrCat("/proc/self/fd/", fd.get()).c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC));
+    }
+    auto file = std::make_shared<const OpenFile>(
+        OpenFile{std::move(fd), static_cast<uint64_t>(info.st_size), std::move(direct)});
     open_files_.Insert(key, file, found.epoch);
     return file;
   }
@@ -150,6 +154,12 @@ class LocalObjectStore final : public ObjectStore {
   const std::shared_ptr<const LocalStoreFolders> folders_;
   OpenFileCache open_files_{kOpenFiles};
 };
+
+// Files of these are the page cache.
+bool LiesInMemory(int fd) {
+  struct statfs info;
+  return ::fstatfs(fd, &info) == 0 && (info.f_type == TMPFS_MAGIC || info.f_type == RAMFS_MAGIC);
+}
 
 absl::Status CheckOneFileSystem(int objects, int scratch, const std::string& root) {
   struct stat of_objects;
@@ -188,9 +198,11 @@ absl::StatusOr<std::unique_ptr<ObjectStore>> OpenLocalObjectStore(LocalObjectSto
     CAIRN_RETURN_IF_ERROR(SyncDirectory(root));
     CAIRN_RETURN_IF_ERROR(SyncDirectory(parent));
   }
+  const bool direct = options.direct_write_bytes > 0 && !LiesInMemory(objects.fd());
   return std::make_unique<LocalObjectStore>(
       std::move(root), std::move(scratch_parent),
-      LocalStoreFolders{std::move(objects), std::move(scratch), options.durable});
+      LocalStoreFolders{std::move(objects), std::move(scratch), options.durable, direct,
+                        std::make_unique<ByteBudget>(options.direct_write_bytes)});
 }
 
 }  // namespace cairn

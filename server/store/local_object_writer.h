@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "common/base/byte_budget.h"
 #include "server/store/object_folders.h"
 #include "server/store/object_store.h"
 #include "server/store/scratch_folder.h"
@@ -16,6 +17,8 @@ struct LocalStoreFolders {
   ObjectFolders objects;
   std::unique_ptr<const ScratchFolder> scratch;
   bool durable = true;
+  bool direct = false;  // Whether files may be read and written past the page cache.
+  std::unique_ptr<ByteBudget> direct_memory;  // Of writers that do so.
 };
 
 // Starts the file of an object. ALREADY_EXISTS if the key is taken.

@@ -17,6 +17,7 @@ namespace cairn {
 struct OpenFile {
   UniqueFd fd;
   uint64_t size = 0;  // When it was opened.
+  UniqueFd direct;    // The same file, to be read past the page cache; none where that cannot be.
 };
 
 // The files that were read last, by key, so that a checkpoint read in many ranges is not opened as many
