@@ -19,6 +19,7 @@ build_packages=(
 )
 test_packages=(
   libgtest-dev libgmock-dev clang-14 libclang-rt-14-dev yamllint nodejs
+  python3-dev  # the extension of the Python package
 )
 # CI images often bring a node of their own, which Debian's npm package does not go with.
 if [ "$what" = test ] && ! command -v npm >/dev/null 2>&1; then test_packages+=(npm); fi
@@ -59,4 +60,12 @@ if ! cmp -s "$requirements" "$stamp"; then
   [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
   "$venv/bin/pip" install -qq --disable-pip-version-check -r "$requirements"
   cp "$requirements" "$stamp"
+fi
+
+# What building and installing the Python package takes from PyPI, so that its test works offline.
+wheels=$venv/wheels
+requirements=tests/packaging/wheel_requirements.txt
+if [ "$what" = test ] && ! cmp -s "$requirements" "$wheels/.downloaded"; then
+  "$venv/bin/pip" download -qq --disable-pip-version-check -d "$wheels" -r "$requirements"
+  cp "$requirements" "$wheels/.downloaded"
 fi

@@ -1,5 +1,6 @@
 #include "client/cpp/src/get_stream.h"
 
+#include <atomic>
 #include <cstring>
 #include <utility>
 #include <vector>
@@ -50,6 +51,7 @@ class GrpcGetStream final : public GetStream {
   const CheckpointInfo& checkpoint() const override { return answer_.checkpoint(); }
   uint64_t entries() const override { return answer_.entries(); }
   uint64_t total_bytes() const override { return answer_.total_bytes(); }
+  uint64_t bytes_done() const override { return bytes_done_.load(std::memory_order_relaxed); }
 
   absl::StatusOr<std::optional<GetEntry>> Next() override {
     while (true) {
@@ -66,7 +68,7 @@ class GrpcGetStream final : public GetStream {
     CAIRN_ASSIGN_OR_RETURN(GetAnswer::Chunk chunk, NextChunk());
     uint32_t crc = 0;
     for (const Buffer& piece : chunk.pieces) crc = ExtendCrc32c(crc, piece.bytes());
-    CAIRN_RETURN_IF_ERROR(call_.Sticky(answer_.CheckChunk(chunk.offset, chunk.crc32c, crc)));
+    CAIRN_RETURN_IF_ERROR(Accept(chunk, crc));
     return GetChunk{chunk.offset, std::move(chunk.pieces)};
   }
 
@@ -95,7 +97,7 @@ class GrpcGetStream final : public GetStream {
         }
         filled += piece.size();
       }
-      CAIRN_RETURN_IF_ERROR(call_.Sticky(answer_.CheckChunk(chunk.offset, chunk.crc32c, crc)));
+      CAIRN_RETURN_IF_ERROR(Accept(chunk, crc));
     }
     if (filled == dst.size()) return absl::OkStatus();
     return absl::FailedPreconditionError(absl::StrCat(answer_.ShownEntry(), " was read already"));
@@ -112,6 +114,12 @@ class GrpcGetStream final : public GetStream {
       if (!answer_.in_entry()) return GetAnswer::Chunk();
       CAIRN_RETURN_IF_ERROR(call_.Sticky(ReadMessage()));
     }
+  }
+
+  absl::Status Accept(const GetAnswer::Chunk& chunk, uint32_t crc) {
+    CAIRN_RETURN_IF_ERROR(call_.Sticky(answer_.CheckChunk(chunk.offset, chunk.crc32c, crc)));
+    bytes_done_.fetch_add(TotalSize(chunk.pieces), std::memory_order_relaxed);
+    return absl::OkStatus();
   }
 
   // Takes the next message into answer_, over as many connections as it takes. A message is read only when nothing
@@ -146,6 +154,7 @@ class GrpcGetStream final : public GetStream {
   v1::GetTensorRequest request_;
   StreamCall call_;
   GetAnswer answer_;
+  std::atomic<uint64_t> bytes_done_{0};
 };
 
 }  // namespace

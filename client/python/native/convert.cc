@@ -131,7 +131,11 @@ class Conversion {
     CAIRN_ASSIGN_OR_RETURN(FileSpec spec, ParseFileSpec(request_.source));
     CAIRN_RETURN_IF_ERROR(transfer::DetectFormatOf(spec));
     result_.source_format = std::string(spec.format->name());
-    CAIRN_ASSIGN_OR_RETURN(reader_, OpenCheckpointFile(spec, ReadLimits{}));
+    absl::StatusOr<std::unique_ptr<CheckpointReader>> file = OpenCheckpointFile(spec, ReadLimits{});
+    // To a reader, bytes that are none of its format are a wrong argument; to the caller they are damage.
+    if (absl::IsInvalidArgument(file.status())) return absl::DataLossError(file.status().message());
+    CAIRN_RETURN_IF_ERROR(file.status());
+    reader_ = *std::move(file);
     return absl::OkStatus();
   }
 

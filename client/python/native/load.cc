@@ -1,6 +1,5 @@
 #include "client/python/native/load.h"
 
-#include <cstring>
 #include <string>
 #include <utility>
 
@@ -10,7 +9,6 @@
 #include "client/python/native/exclusive.h"
 #include "client/python/native/traverse.h"
 #include "client/python/native/values.h"
-#include "common/base/status_macros.h"
 #include "nanobind/stl/optional.h"
 
 namespace cairn::python {
@@ -28,7 +26,7 @@ EntryStream::EntryStream(std::unique_ptr<client::GetStream> stream, nb::object p
       entries_(stream_.get()->entries()),
       total_bytes_(stream_.get()->total_bytes()),
       progress_(std::move(progress),
-                [this](const nb::object& callable) { callable(bytes_read_.load(), total_bytes_); }) {}
+                [this](const nb::object& callable) { callable(bytes_done(), total_bytes_); }) {}
 
 EntryStream::~EntryStream() {
   if (!stream_.forked()) Close();
@@ -49,6 +47,12 @@ auto EntryStream::Run(Work work) {
   const Exclusive exclusive(in_use_, kWhat);
   return RunBlocking(
       &progress_, [&] { return work(*stream); }, [&] { stream->Cancel(); });
+}
+
+uint64_t EntryStream::bytes_done() const {
+  if (stream_.forked()) Raise(ForkedError(kWhat));
+  const std::shared_ptr<client::GetStream> stream = stream_.get();
+  return stream == nullptr ? last_bytes_done_ : stream->bytes_done();
 }
 
 std::optional<EntryRecord> EntryStream::Next() {
@@ -74,25 +78,12 @@ const EntryRecord& EntryStream::Unread() const {
       checkpoint_.ShownRef(), ": there are no bytes to read: next() gave no tensor or asset, or it was read already")));
 }
 
-// As GetStream::ReadInto, but it counts.
 void EntryStream::Fill(absl::Span<char> dst) {
-  OrRaise(Run([&](client::GetStream& stream) -> absl::Status {
-    const std::string what = Shown(current_->entry.path);
+  OrRaise(Run([&](client::GetStream& stream) {
     current_.reset();
-    uint64_t filled = 0;
-    while (true) {
-      CAIRN_ASSIGN_OR_RETURN(const client::GetChunk chunk, stream.ReadChunk());
-      if (chunk.empty()) break;
-      for (const Buffer& piece : chunk.pieces) {
-        std::memcpy(dst.data() + filled, piece.data(), piece.size());
-        filled += piece.size();
-      }
-      bytes_read_ += chunk.size();
-    }
-    if (filled == dst.size()) return absl::OkStatus();
-    return absl::InternalError(absl::StrCat(what, ": ended after ", filled, " of ", dst.size(), " bytes"));
+    return stream.ReadInto(dst);
   }));
-  if (bytes_read_ == total_bytes_) progress_.Call();
+  if (bytes_done() == total_bytes_) progress_.Call();
 }
 
 void EntryStream::ReadInto(nb::handle memory) {
@@ -126,6 +117,8 @@ void EntryStream::Close() {
   if (stream_.forked()) return;
   const Exclusive exclusive(in_use_, kWhat);
   std::shared_ptr<client::GetStream> stream = stream_.Take();
+  if (stream == nullptr) return;
+  last_bytes_done_ = stream->bytes_done();
   current_.reset();
   const nb::gil_scoped_release release;
   stream.reset();  // Waits for gRPC.
@@ -137,7 +130,7 @@ void BindLoad(nb::module_& module) {
       .def_prop_ro("checkpoint", [](const EntryStream& s) { return s.checkpoint(); })
       .def_prop_ro("entries", &EntryStream::entries)
       .def_prop_ro("total_bytes", &EntryStream::total_bytes)
-      .def_prop_ro("bytes_read", &EntryStream::bytes_read)
+      .def_prop_ro("bytes_read", &EntryStream::bytes_done)
       .def("next", &EntryStream::Next)
       .def("__iter__", [](nb::handle self) { return nb::borrow(self); })
       .def("__next__",

@@ -22,7 +22,7 @@ class EntryStream {
   const client::CheckpointInfo& checkpoint() const { return checkpoint_; }
   uint64_t entries() const { return entries_; }
   uint64_t total_bytes() const { return total_bytes_; }
-  uint64_t bytes_read() const { return bytes_read_; }
+  uint64_t bytes_done() const;
 
   std::optional<EntryRecord> Next();
   void ReadInto(nanobind::handle memory);
@@ -46,7 +46,7 @@ class EntryStream {
   const uint64_t entries_;
   const uint64_t total_bytes_;
   std::optional<EntryRecord> current_;  // Has bytes that were not read.
-  std::atomic<uint64_t> bytes_read_{0};
+  uint64_t last_bytes_done_ = 0;        // Once closed.
   ProgressCallback progress_;
   std::atomic<bool> in_use_{false};
 };

@@ -157,16 +157,29 @@ void SaveSessionWriter::PutAsset(const std::string& name, nb::handle content) {
 
 void SaveSessionWriter::Flush() {
   OrRaise(Run([](client::SaveWriter& writer) { return writer.Flush(); }));
-  progress_.Call();
+  const Exclusive exclusive(in_use_, kWhat);
+  try {
+    progress_.Call();
+  } catch (...) {
+    Cancel();
+    throw;
+  }
+}
+
+// The last word of the callback comes before the commit: what it raises must not come out of a save that has succeeded.
+void SaveSessionWriter::FlushOnce() {
+  if (std::exchange(flushed_, true)) return;
+  Flush();
 }
 
 const client::SaveSession& SaveSessionWriter::Finish() {
+  FlushOnce();
   session_ = OrRaise(Run([](client::SaveWriter& writer) { return writer.Finish(); }));
-  progress_.Call();
   return session_;
 }
 
 client::CheckpointInfo SaveSessionWriter::Commit() {
+  FlushOnce();
   client::SaveSession session;
   client::CheckpointInfo checkpoint = OrRaise(Run([&](client::SaveWriter& writer) {
     absl::StatusOr<client::CheckpointInfo> result = writer.Commit();
@@ -174,7 +187,6 @@ client::CheckpointInfo SaveSessionWriter::Commit() {
     return result;
   }));
   session_ = std::move(session);
-  progress_.Call();
   return checkpoint;
 }
 

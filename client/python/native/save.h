@@ -41,11 +41,13 @@ class SaveSessionWriter {
   // Runs `work(writer)` as an exclusive, blocking call.
   template <typename Work>
   auto Run(Work work);
+  void FlushOnce();
   void Put(Entry entry, std::optional<Box> box, std::shared_ptr<client::EntryBytes> bytes);
 
   ForkSafe<client::SaveWriter> writer_;
   client::SaveSession session_;
   const bool nothing_to_send_;
+  bool flushed_ = false;  // Before the writer is finished; no flush may follow.
   ProgressCallback progress_;
   client::PutProgress last_progress_;  // Once closed.
   std::atomic<bool> in_use_{false};

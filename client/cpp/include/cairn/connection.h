@@ -72,7 +72,7 @@ class PutStream {
   virtual PutProgress progress() const = 0;
 };
 
-// The entries of one answer, in its order. One thread at a time, but for Cancel(). Chunks are checked against their
+// The entries of one answer, in its order. One thread at a time, but for Cancel() and bytes_done(). Chunks are checked against their
 // checksum: DATA_LOSS names checkpoint, entry and offset. A connection that breaks is made again, and the stream goes
 // on at the same byte of the same checkpoint, even if the ref has moved meanwhile.
 class GetStream {
@@ -82,6 +82,8 @@ class GetStream {
   virtual const CheckpointInfo& checkpoint() const = 0;
   virtual uint64_t entries() const = 0;      // Of the whole answer,
   virtual uint64_t total_bytes() const = 0;  // and its bytes.
+  // Of these, what has been given out or skipped so far. Thread-safe.
+  virtual uint64_t bytes_done() const = 0;
 
   // The next entry; nothing after the last one. Bytes of the entry before that were not read are skipped.
   virtual absl::StatusOr<std::optional<GetEntry>> Next() = 0;

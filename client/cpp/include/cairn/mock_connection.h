@@ -43,6 +43,7 @@ class MockGetStream : public GetStream {
   MOCK_METHOD(const CheckpointInfo&, checkpoint, (), (const, override));
   MOCK_METHOD(uint64_t, entries, (), (const, override));
   MOCK_METHOD(uint64_t, total_bytes, (), (const, override));
+  MOCK_METHOD(uint64_t, bytes_done, (), (const, override));
   MOCK_METHOD(absl::StatusOr<std::optional<GetEntry>>, Next, (), (override));
   MOCK_METHOD(absl::StatusOr<GetChunk>, ReadChunk, (), (override));
   MOCK_METHOD(absl::Status, ReadInto, (absl::Span<char>), (override));

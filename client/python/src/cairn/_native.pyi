@@ -331,7 +331,7 @@ class LoadStream:
         """Of the whole answer."""
     @property
     def bytes_read(self) -> int:
-        """So far, from any thread. Skipped bytes are not counted."""
+        """Of total_bytes, what has been read or skipped so far. From any thread."""
     def next(self) -> Entry | None:
         """The next entry, None after the last. Bytes of the entry before that were not read are skipped."""
     def __iter__(self) -> LoadStream: ...
@@ -471,7 +471,7 @@ class Client:
         and no other process can take it up. ``overwrite`` replaces an existing NAME@STEP atomically at the commit.
         ``parent``: a ref or uid. ``lease``: seconds without any call after which the session is given up; None is the
         daemon's default. ``progress`` is called within calls of the writer, in their thread, about five times a second and
-        at the end of flush, finish and commit."""
+        at the end of flush, which finish and commit begin with: what it raises never comes out of a commit that was done."""
     def load(
         self,
         ref: str,

@@ -40,6 +40,7 @@ class FakeGetStream final : public client::GetStream {
   const client::CheckpointInfo& checkpoint() const override { return info_; }
   uint64_t entries() const override { return entries_.size(); }
   uint64_t total_bytes() const override { return 0; }
+  uint64_t bytes_done() const override { return 0; }
   absl::StatusOr<std::optional<client::GetEntry>> Next() override {
     if (next_ == entries_.size()) return std::optional<client::GetEntry>();
     offset_ = 0;

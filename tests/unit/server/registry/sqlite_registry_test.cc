@@ -42,6 +42,7 @@ absl::StatusOr<CheckpointRow> Save(Registry& registry, int64_t step) {
   row.name = spec.name;
   row.step = step;
   row.manifest_key = absl::StrCat("manifest-", uid);
+  row.manifest_digest = DigestOf(row.manifest_key, DigestAlgorithm::kSha256);
   return registry.CommitSession(uid, row, {}, 0, kNow);
 }
 
