@@ -41,12 +41,17 @@ def test_to_import_and_then_to_fork_is_fine(target):
 def test_what_was_made_before_a_fork_is_refused_in_the_child(target):
     out = run(
         """
-        import gc, os, sys
+        import gc, os, sys, weakref
         import numpy as np
         from cairn import _native
+        class Memory(np.ndarray):
+            pass
         client = _native.Client(sys.argv[1])
         writer = client.save("fork/a", 1)
-        writer.put_tensor(("w",), "uint8", (3,), np.zeros(3, np.uint8))
+        array = np.zeros(3, np.uint8).view(Memory)
+        writer.put_tensor(("w",), "uint8", (3,), array)
+        gone = weakref.ref(array)
+        del array
         done = client.save("fork/b", 1)
         done.put_asset("w", bytes(1 << 20))
         done.commit()
@@ -74,6 +79,7 @@ def test_what_was_made_before_a_fork_is_refused_in_the_child(target):
             stream.close()
             del client, writer, stream, done
             gc.collect()
+            print("not destroyed", gone() is not None)
             sys.stdout.flush()
             sys.exit(0)  # The whole way out: destructors, exit handlers.
         assert os.wait()[1] == 0
@@ -83,7 +89,7 @@ def test_what_was_made_before_a_fork_is_refused_in_the_child(target):
         """,
         target,
     )
-    assert out.splitlines() == ["FORKED True"] * 10 + ["the parent goes on"]
+    assert out.splitlines() == ["FORKED True"] * 10 + ["not destroyed True", "the parent goes on"]
 
 
 def test_a_child_that_just_ends_does_not_hang(target):
@@ -103,6 +109,44 @@ def test_a_child_that_just_ends_does_not_hang(target):
             pids.append(pid)
         assert all(os.waitpid(pid, 0)[1] == 0 for pid in pids)
         writer.commit()
+        """,
+        target,
+    )
+
+
+def test_a_fork_in_the_middle_of_traffic_leaves_no_child_behind(target):
+    """Whatever lock another thread holds at that moment, nothing in the child waits for it."""
+    run(
+        """
+        import os, sys, threading
+        from cairn import _native
+        client = _native.Client(sys.argv[1])
+        stop = threading.Event()
+        held = []
+        def work(i):
+            step = 0
+            while not stop.is_set():
+                writer = client.save(f"fork/traffic-{i}", step)
+                held[:] = [writer]
+                for k in range(50):
+                    writer.put_tensor((k,), "uint8", (100_000,), bytes(100_000))
+                writer.commit()
+                step += 1
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(2)]
+        for thread in threads:
+            thread.start()
+        pids = []
+        for _ in range(30):
+            pid = os.fork()
+            if pid == 0:
+                held.clear()
+                del client
+                os._exit(0)
+            pids.append(pid)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert all(os.waitpid(pid, 0)[1] == 0 for pid in pids)
         """,
         target,
     )
