@@ -11,6 +11,14 @@ namespace cairn {
 namespace {
 
 constexpr uint64_t kAlignment = 4096;
+constexpr uint64_t kAlignedFrom = 64u << 10;
+
+// Not a std::string, whose constructor would fill the bytes that the read overwrites at once. Large ones are aligned as
+// disks want it, so that a store may read into them without a copy; for small ones that only costs time.
+char* AllocateExtent(uint64_t bytes) {
+  if (bytes < kAlignedFrom) return static_cast<char*>(std::malloc(bytes));
+  return static_cast<char*>(std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment));
+}
 
 }  // namespace
 
@@ -22,11 +30,10 @@ absl::StatusOr<Buffer> ExtentReader::Read(const std::string& object_key, const E
   }
 
   const ErrorInfo where{"STORED_BYTES_DAMAGED", {{"object", object_key}, {"offset", absl::StrCat(extent.offset)}}};
-  // Not a std::string: its constructor would fill the bytes that the read overwrites at once. Aligned as disks want it,
-  // so that a store may read into it without a copy.
-  const uint64_t allocated = (extent.raw_bytes + kAlignment - 1) / kAlignment * kAlignment;
-  const std::shared_ptr<char> memory(static_cast<char*>(std::aligned_alloc(kAlignment, allocated)), std::free);
-  if (memory == nullptr) return absl::ResourceExhaustedError(absl::StrCat("no memory for an extent of ", allocated, " bytes"));
+  const std::shared_ptr<char> memory(AllocateExtent(extent.raw_bytes), std::free);
+  if (memory == nullptr) {
+    return absl::ResourceExhaustedError(absl::StrCat("no memory for an extent of ", extent.raw_bytes, " bytes"));
+  }
   const absl::Span<char> bytes(memory.get(), extent.raw_bytes);
   absl::Status read = store_.Read(object_key, extent.offset, bytes);
   if (absl::IsNotFound(read) || absl::IsOutOfRange(read)) {

@@ -24,6 +24,7 @@ namespace {
 
 constexpr uint64_t kMaxRequestBytes = 16u << 20;  // A hundred thousand paths.
 constexpr uint32_t kMinChunkBytes = 4096;
+constexpr uint64_t kReadyChunks = 2;    // Read ahead of the write, so that neither waits for the other.
 constexpr size_t kMaxReadyFrames = 64;  // Small entries are read ahead in groups.
 
 struct ParsedRequest {
@@ -128,9 +129,9 @@ class GetTensorReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
     }
     scope_.set_ref(request->ref.ToString());
     auto parsed = std::make_shared<ParsedRequest>(*std::move(request));
-    // What a download holds: its cache, and frames of which one is on its way and the next is ready.
+    // What a download holds: its cache, and frames of which one is on its way, two are ready and one is being made.
     const uint64_t memory =
-        service_.engine.options().download.cache_bytes + 3 * static_cast<uint64_t>(service_.options.max_chunk_bytes);
+        service_.engine.options().download.cache_bytes + 4 * static_cast<uint64_t>(service_.options.max_chunk_bytes);
     service_.budget.Acquire(memory, [self = self_, parsed](ByteBudget::Reservation reservation) {
       auto granted = std::make_shared<ByteBudget::Reservation>(std::move(reservation));
       self->queue_.Schedule([self, parsed, granted] {
@@ -170,7 +171,7 @@ class GetTensorReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
           TakeReadyLocked();
           writing_ = write = true;
         }
-        read = !failed_ && !exhausted_ && ready_bytes_ < service_.options.max_chunk_bytes && ready_.size() < kMaxReadyFrames;
+        read = !failed_ && !exhausted_ && ready_bytes_ < kReadyChunks * service_.options.max_chunk_bytes && ready_.size() < kMaxReadyFrames;
         if (!write && !read) {
           if (writing_ || (!ready_.empty() && !failed_)) return;
         }

@@ -139,7 +139,7 @@ class LocalObjectStore final : public ObjectStore {
     if (::fstat(fd.get(), &info) != 0) return StoreErrno(errno, "stat", PathOf(key));
     if (!S_ISREG(info.st_mode)) return NotFound(key, PathOf(key));
     UniqueFd direct;
-    if (folders_->direct && static_cast<uint64_t>(info.st_size) >= kMinDirectBytes) {
+    if (folders_->direct && static_cast<uint64_t>(info.st_size) >= kMinDirectBytes && CanTellWhatIsCached(fd.get())) {
       // Of this very file, whatever its name may mean by now.
       direct = UniqueFd(::open(absl::StrCat("/proc/self/fd/", fd.get()).c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC));
     }
