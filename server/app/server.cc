@@ -56,6 +56,7 @@ absl::StatusOr<std::unique_ptr<CheckpointEngine>> OpenEngine(const DaemonOptions
   CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<ObjectStore> store,
                          OpenLocalObjectStore({.root = folder,
                                                .durable = options.durable_writes,
+                                               .direct_reads = options.direct_reads,
                                                .direct_write_bytes = DirectWriteBytes(options)}));
   CAIRN_ASSIGN_OR_RETURN(
       std::unique_ptr<Registry> registry,

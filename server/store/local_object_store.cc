@@ -139,7 +139,7 @@ class LocalObjectStore final : public ObjectStore {
     if (::fstat(fd.get(), &info) != 0) return StoreErrno(errno, "stat", PathOf(key));
     if (!S_ISREG(info.st_mode)) return NotFound(key, PathOf(key));
     UniqueFd direct;
-    if (folders_->direct && static_cast<uint64_t>(info.st_size) >= kMinDirectBytes && CanTellWhatIsCached(fd.get())) {
+    if (folders_->direct_reads && static_cast<uint64_t>(info.st_size) >= kMinDirectBytes && CanTellWhatIsCached(fd.get())) {
       // Of this very file, whatever its name may mean by now.
       direct = UniqueFd(::open(absl::StrCat("/proc/self/fd/", fd.get()).c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC));
     }
@@ -198,10 +198,11 @@ absl::StatusOr<std::unique_ptr<ObjectStore>> OpenLocalObjectStore(LocalObjectSto
     CAIRN_RETURN_IF_ERROR(SyncDirectory(root));
     CAIRN_RETURN_IF_ERROR(SyncDirectory(parent));
   }
-  const bool direct = options.direct_write_bytes > 0 && !LiesInMemory(objects.fd());
+  const bool on_disk = !LiesInMemory(objects.fd());
   return std::make_unique<LocalObjectStore>(
       std::move(root), std::move(scratch_parent),
-      LocalStoreFolders{std::move(objects), std::move(scratch), options.durable, direct,
+      LocalStoreFolders{std::move(objects), std::move(scratch), options.durable, options.direct_reads && on_disk,
+                        options.direct_write_bytes > 0 && on_disk,
                         std::make_unique<ByteBudget>(options.direct_write_bytes)});
 }
 

@@ -60,7 +60,7 @@ class LocalObjectWriter final : public ObjectWriter {
         key_(std::move(key)),
         scratch_name_(std::move(scratch_name)),
         fd_(std::move(fd)) {
-    if (!folders_->direct || !folders_->durable) return;
+    if (!folders_->direct_writes || !folders_->durable) return;
     direct_memory_ = folders_->direct_memory->TryAcquire(kDirectBuffers * kDirectBufferBytes);
     if (direct_memory_.bytes() == 0) return;
     direct_ = std::make_unique<DirectWriter>(fd_.get(), 0, ScratchPath(), kDirectBufferBytes, kDirectBuffers);

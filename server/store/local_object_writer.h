@@ -17,7 +17,8 @@ struct LocalStoreFolders {
   ObjectFolders objects;
   std::unique_ptr<const ScratchFolder> scratch;
   bool durable = true;
-  bool direct = false;  // Whether files may be read and written past the page cache.
+  bool direct_reads = false;
+  bool direct_writes = false;  // Past the page cache.
   std::unique_ptr<ByteBudget> direct_memory;  // Of writers that do so.
 };
 

@@ -15,9 +15,10 @@ struct LocalStoreInFolder {
   std::unique_ptr<ObjectStore> store;
 };
 
-std::shared_ptr<ObjectStore> MakeLocalStore(bool durable) {
+std::shared_ptr<ObjectStore> MakeLocalStore(LocalObjectStoreOptions options) {
   auto local = std::make_shared<LocalStoreInFolder>();
-  auto store = OpenLocalObjectStore({local->folder / "store", durable});
+  options.root = local->folder / "store";
+  auto store = OpenLocalObjectStore(options);
   EXPECT_TRUE(store.ok()) << store.status();
   if (!store.ok()) return nullptr;
   local->store = *std::move(store);
@@ -28,8 +29,10 @@ INSTANTIATE_TEST_SUITE_P(
     Stores, ObjectStoreContract,
     ::testing::Values(
         ObjectStoreContractParam{"Memory", [] { return std::shared_ptr(NewMemoryObjectStore()); }},
-        ObjectStoreContractParam{"Local", [] { return MakeLocalStore(/*durable=*/true); }},
-        ObjectStoreContractParam{"LocalWithoutSync", [] { return MakeLocalStore(/*durable=*/false); }},
+        ObjectStoreContractParam{"Local", [] { return MakeLocalStore({}); }},
+        ObjectStoreContractParam{"LocalThroughThePageCache", [] { return MakeLocalStore({.direct_write_bytes = 0}); }},
+        ObjectStoreContractParam{"LocalDirectReads", [] { return MakeLocalStore({.direct_reads = true}); }},
+        ObjectStoreContractParam{"LocalWithoutSync", [] { return MakeLocalStore({.durable = false}); }},
         // The decorator of the fault tests must change nothing while it is idle.
         ObjectStoreContractParam{"Faulty",
                                  [] { return std::make_shared<FaultyObjectStore>(NewMemoryObjectStore()); }}),
