@@ -18,6 +18,7 @@ namespace {
 constexpr uint32_t kMaxWriters = 65'536;
 constexpr size_t kMaxKeyBytes = 128;
 constexpr size_t kMaxMetadataBytes = 64u << 10;
+constexpr size_t kMaxCreatedByBytes = 1024;
 
 std::string RandomHolder() {
   char host[256] = "host";
@@ -49,6 +50,10 @@ absl::StatusOr<Session> CheckpointEngine::BeginSave(SessionSpec spec) {
   if (spec.writers > kMaxWriters) {
     return absl::InvalidArgumentError(absl::StrCat("writers ", spec.writers, ": expected at most ", kMaxWriters));
   }
+  if (spec.created_by.size() > kMaxCreatedByBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("created_by: expected at most ", kMaxCreatedByBytes, " bytes, found ",
+                                                   spec.created_by.size()));
+  }
   size_t metadata_bytes = 0;
   for (const auto& [key, value] : spec.metadata) metadata_bytes += key.size() + value.size();
   if (metadata_bytes > kMaxMetadataBytes) {
@@ -79,7 +84,11 @@ absl::StatusOr<SaveStatus> CheckpointEngine::GetSaveStatus(const std::string& se
   if (status.session.state == SessionState::kCommitted) {
     // The checkpoint may have been deleted since; then there is none to show.
     absl::StatusOr<CheckpointRow> row = registry_->GetCheckpointByUid(status.session.checkpoint_uid);
-    if (row.ok()) status.checkpoint = *std::move(row);
+    if (row.ok()) {
+      status.checkpoint = *std::move(row);
+    } else if (!absl::IsNotFound(row.status())) {
+      return row.status();
+    }
     return status;
   }
   if (status.session.state != SessionState::kOpen) return status;

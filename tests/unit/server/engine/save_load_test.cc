@@ -24,6 +24,17 @@ TEST_F(SaveLoadTest, WhatIsSavedComesBackByteForByte) {
   EXPECT_EQ(loaded, Bytes(model));
 }
 
+TEST_F(SaveLoadTest, ATextAboutTheCreatorThatIsNoSuchTextIsRefused) {
+  SessionSpec spec;
+  spec.name = "run";
+  spec.client_key = "key";
+  spec.created_by = std::string(1024, 'x');
+  CAIRN_EXPECT_OK(engine_->BeginSave(spec));
+  spec.client_key = "another key";
+  spec.created_by += 'x';
+  EXPECT_THAT(engine_->BeginSave(spec), StatusIs(absl::StatusCode::kInvalidArgument, ::testing::HasSubstr("created_by")));
+}
+
 TEST_F(SaveLoadTest, NothingIsVisibleBeforeTheCommit) {
   CAIRN_ASSERT_OK_AND_ASSIGN(const std::string session, Begin("run", 1));
   CAIRN_ASSERT_OK(PutAll(session, 0, SmallModel()));
