@@ -10,6 +10,7 @@
 #include "client/cli/table.h"
 #include "client/cli/text.h"
 #include "common/base/status_macros.h"
+#include "common/tensor/entry_kind_name.h"
 #include "common/tensor/selection.h"
 
 namespace cairn::cli {
@@ -17,20 +18,6 @@ namespace {
 
 constexpr size_t kValuesShown = 8;
 constexpr int kValueWidth = 60;
-
-const char* KindName(EntryKind kind) {
-  switch (kind) {
-    case EntryKind::kTensor:
-      return "tensor";
-    case EntryKind::kValue:
-      return "value";
-    case EntryKind::kAsset:
-      return "asset";
-    case EntryKind::kAlias:
-      return "alias";
-  }
-  return "unknown";
-}
 
 struct Summary {
   std::map<std::string, uint64_t> kinds;
@@ -40,7 +27,7 @@ struct Summary {
 Summary Summarise(const CheckpointIndex& index) {
   Summary summary;
   for (const Entry& entry : index.entries) {
-    ++summary.kinds[KindName(entry.kind)];
+    ++summary.kinds[EntryKindName(entry.kind)];
     if (entry.kind == EntryKind::kTensor) ++summary.dtypes[std::string(DtypeName(entry.dtype))];
   }
   return summary;
@@ -57,7 +44,7 @@ std::string Counts(const std::map<std::string, uint64_t>& counts, bool plural) {
 }
 
 nlohmann::json EntryToJson(const Entry& entry) {
-  nlohmann::json json = {{"path", entry.path.ToString()}, {"kind", KindName(entry.kind)}};
+  nlohmann::json json = {{"path", entry.path.ToString()}, {"kind", EntryKindName(entry.kind)}};
   switch (entry.kind) {
     case EntryKind::kTensor:
       json["dtype"] = std::string(DtypeName(entry.dtype));
@@ -167,7 +154,7 @@ absl::Status PrintIndex(CommandContext& context, const IndexHeading& heading, Ch
   for (size_t row_index = 0; row_index < shown.size(); ++row_index) {
     const Entry& entry = index.entries[shown[row_index]];
     const bool tensor = entry.kind == EntryKind::kTensor;
-    table.AddRow({entry.path.ToString(), KindName(entry.kind),
+    table.AddRow({entry.path.ToString(), EntryKindName(entry.kind),
                   tensor ? std::string(DtypeName(entry.dtype)) : "", tensor ? ShapeToString(entry.shape) : "",
                   tensor || entry.kind == EntryKind::kAsset ? FormatBytes(entry.byte_size) : "",
                   std::move(contents[row_index])});

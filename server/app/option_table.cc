@@ -68,7 +68,8 @@ const std::vector<OptionSpec>& Table() {
        "Serve gRPC reflection, for tools such as grpcurl"},
 
       {"memory_budget", "Resources", &O::memory_budget, {16 * kMiB, kNoLimit},
-       "Tensor bytes in memory at once, over all streams. When it is full, senders wait. The process needs some "
+       "Tensor bytes in memory at once, over all streams. When it is full, senders wait. A quarter of it is for writing "
+       "past the page cache, and not counted in what GetServerInfo shows. The process needs some "
        "memory besides"},
       {"max_chunk_bytes", "Resources", &O::max_chunk_bytes, {16 * kKiB, 8 * kMiB},
        "Largest chunk accepted from a client, and sent to one"},

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/python/native/values.h"
 #include "common/convert/convert.h"
+#include "common/tensor/entry_kind_name.h"
 #include "nanobind/stl/optional.h"
 #include "nanobind/stl/string.h"
 #include "nanobind/stl/vector.h"
@@ -25,20 +26,6 @@ using client::VerifyResult;
 template <typename T>
 auto Text(std::string T::* member) {
   return [member](const T& record) { return FromText(record.*member); };
-}
-
-const char* KindName(EntryKind kind) {
-  switch (kind) {
-    case EntryKind::kTensor:
-      return "tensor";
-    case EntryKind::kValue:
-      return "value";
-    case EntryKind::kAsset:
-      return "asset";
-    case EntryKind::kAlias:
-      return "alias";
-  }
-  return "unknown";
 }
 
 const char* StateName(client::SessionState state) {
@@ -99,7 +86,7 @@ void BindEntry(nb::module_& module) {
   const auto is_tensor = [](const EntryRecord& e) { return e.entry.kind == EntryKind::kTensor; };
   nb::class_<EntryRecord>(module, "Entry", nb::is_final(),
                           "One entry of a checkpoint: of a listing, or what a LoadStream is about to deliver.")
-      .def_prop_ro("kind", [](const EntryRecord& e) { return KindName(e.entry.kind); })
+      .def_prop_ro("kind", [](const EntryRecord& e) { return EntryKindName(e.entry.kind); })
       .def_prop_ro("path", [](const EntryRecord& e) { return FromKeyPath(e.entry.path); })
       .def_prop_ro("dtype",
                    [=](const EntryRecord& e) {
@@ -128,7 +115,7 @@ void BindEntry(nb::module_& module) {
                    })
       .def_prop_ro("digest", Text(&EntryRecord::digest))
       .def("__repr__", [=](const EntryRecord& e) {
-        return absl::StrCat("<Entry ", KindName(e.entry.kind), " \"", e.entry.path.ToString(), "\"",
+        return absl::StrCat("<Entry ", EntryKindName(e.entry.kind), " \"", e.entry.path.ToString(), "\"",
                             is_tensor(e) ? absl::StrCat(" ", DtypeName(e.entry.dtype), ShapeToString(e.entry.shape)) : "",
                             ">");
       });
