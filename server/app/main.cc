@@ -28,6 +28,9 @@ int Fail(const absl::Status& status) {
 int Run(const cairn::ParsedOptions& parsed) {
   cairn::StartLogging(parsed.options.log_level, parsed.options.log_format);
   cairn::RouteLibraryLogs();
+#if defined(CAIRN_WITHOUT_CHECKS)
+  cairn::Log(cairn::LogLevel::kWarning, "built without checksums and digests, to measure: what it stores is not to be kept");
+#endif
   // Every thread inherits the mask; the signals are taken below, by this one.
   sigset_t stop_signals;
   sigemptyset(&stop_signals);

@@ -7,7 +7,8 @@
 #   tests/benchmark/run.sh --help                   all options
 #
 # Builds the release preset without tests into build/benchmark, and installs the peers' packages into a virtual
-# environment there. With --bin DIR and --python PROGRAM nothing is built or installed.
+# environment there; cairnd and its client a second time without checks. With --bin DIR and --python PROGRAM nothing is
+# built or installed.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 repository=$(cd "$here/../.." && pwd)
@@ -51,6 +52,11 @@ if [ -z "$bin" ]; then
   cmake --build "$work" --target cairnd cairn cairn_python \
     client_benchmark wire_baseline disk_baseline checksum_benchmark cast_benchmark
   arguments+=(--bin "$work/bin")
+  bare=$work-without-checks
+  cmake -S "$repository" --preset release -B "$bare" -DCAIRN_BUILD_TESTS=OFF -DCAIRN_BUILD_BENCHMARKS=ON \
+    -DCAIRN_WITHOUT_CHECKS=ON >/dev/null
+  cmake --build "$bare" --target cairnd client_benchmark
+  arguments+=(--bin-without-checks "$bare/bin")
 fi
 
 exec "$python" -m harness ${arguments[@]+"${arguments[@]}"}

@@ -32,6 +32,7 @@ class Options:
     markdown: pathlib.Path | None
     count: int
     peak_gib: float
+    bin_without_checks: pathlib.Path | None
 
 
 def parse(arguments, known_cases):
@@ -49,6 +50,7 @@ def parse(arguments, known_cases):
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("build/benchmark/results"), help="folder of the results")
     parser.add_argument("--markdown", type=pathlib.Path, help="also write the table as Markdown, to this file")
     parser.add_argument("--bin", type=pathlib.Path, required=True, help="folder of cairnd, cairn and the benchmark's programs")
+    parser.add_argument("--bin-without-checks", type=pathlib.Path, help="the same, built with CAIRN_WITHOUT_CHECKS: for the case checks")
     parser.add_argument("--python", default=sys.executable, help="interpreter with the peers' packages")
     parser.add_argument("--python-path", help="folder of the built Python package cairn (default: BIN/../python)")
     parser.add_argument("--memory-dir", type=pathlib.Path, default=pathlib.Path("/dev/shm"), help="storage in memory")
@@ -82,4 +84,5 @@ def parse(arguments, known_cases):
         markdown=given.markdown,
         count=given.count or (20_000 if quick else 100_000),
         peak_gib=given.peak_gib or (1 if quick else 10),
+        bin_without_checks=given.bin_without_checks,
     )

@@ -1,6 +1,7 @@
 """What every case works with: programs, folders, daemons and raw streams."""
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 import shutil
@@ -18,6 +19,13 @@ class Workplace:
         self.options = options
         self.size = options.size
         self.memory, self.disk = folders
+
+    def without_checks(self):
+        """The same with programs that were built with CAIRN_WITHOUT_CHECKS."""
+        folder = self.options.bin_without_checks
+        if folder is None:
+            raise LeftOut("no programs without checks (--bin-without-checks)")
+        return Workplace(dataclasses.replace(self.options, bin=folder.resolve()), (self.memory, self.disk))
 
     def program(self, name):
         path = self.options.bin / name

@@ -13,6 +13,7 @@ CASES = {
     "convert": files.convert,
     "casts": micro.casts,
     "checksums": micro.checksums,
+    "checks": wire.checks,
     "python": python.client,
     "frameworks": python.frameworks,
 }

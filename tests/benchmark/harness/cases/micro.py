@@ -68,7 +68,7 @@ def _casts_of(program, names, size):
 
 
 def checksums(place):
-    """There is no switch that turns them off, so what they cost is added up from what they cost alone."""
+    """What they cost alone, added up. The case "checks" measures a build that has none."""
     parts = {}
 
     @contextlib.contextmanager

@@ -107,6 +107,39 @@ def get(place):
     )
 
 
+def checks(place):
+    """Two builds: with checksums and digests, and without."""
+
+    def group(what, contenders_of, goals):
+        @contextlib.contextmanager
+        def prepare():
+            bare = place.without_checks()
+            with place.daemon(place.memory) as daemon, bare.daemon(place.memory) as bare_daemon:
+                yield contenders_of(daemon, bare, bare_daemon)
+
+        note = "processor time is what they cost; with no core to spare it is also time on the clock"
+        return Group("checks", f"{what}Tensor with checks and without, one stream, storage in memory", prepare, goals, note=note)
+
+    def put(daemon, bare, bare_daemon):
+        return [
+            Contender("on", "Put, checks on", lambda seed: place.put_once(daemon, seed), True),
+            Contender("off", "Put, checks off", lambda seed: bare.put_once(bare_daemon, seed), True),
+        ]
+
+    def get(daemon, bare, bare_daemon):
+        saved = new_seed()
+        ref = f"bench/get@{saved}"
+        place.put(daemon, ref, saved)
+        bare.put(bare_daemon, ref, saved)
+        return [
+            Contender("on", "Get, checks on", lambda _: place.get(daemon, ref, saved), True),
+            Contender("off", "Get, checks off", lambda _: bare.get(bare_daemon, ref, saved), True),
+        ]
+
+    for what, contenders_of in (("Put", put), ("Get", get)):
+        yield group(what, contenders_of, [goal_against(f"{what}: checks on / off", "on", "off", 0.95)])
+
+
 def streams(place):
     """Several streams at once share the tensor: the total must not fall, nor the memory grow."""
     counts = [count for count in STREAMS if count <= place.size >> 20]
