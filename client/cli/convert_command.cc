@@ -34,7 +34,7 @@ absl::Status Run(CommandContext& context, const Options& options) {
                   std::count_if(plan.steps.begin(), plan.steps.end(),
                                 [](const auto& step) { return step.from != step.to; }));
 
-  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointWriter> writer, transfer::CreateTarget(target));
+  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointWriter> writer, cairn::CreateTarget(target));
   CAIRN_ASSIGN_OR_RETURN(
       const TransferResult result,
       RunTransfer(context, absl::StrCat("convert ", target.path), *source.reader, plan, *writer, target.options.drop_unsupported));

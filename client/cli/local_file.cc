@@ -13,7 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "client/cli/exit_code.h"
-#include "client/transfer/checkpoint_file.h"
+#include "common/format/checkpoint_file.h"
 #include "common/base/status_macros.h"
 #include "common/io/posix_file.h"
 #include "common/tensor/ref.h"
@@ -49,7 +49,7 @@ absl::StatusOr<FileSpec> ParseFileArgument(absl::string_view text) {
 absl::StatusOr<OpenedFile> OpenLocalFile(absl::string_view text) {
   OpenedFile opened;
   CAIRN_ASSIGN_OR_RETURN(opened.spec, ParseFileArgument(text));
-  CAIRN_RETURN_IF_ERROR(transfer::DetectFormatOf(opened.spec));
+  CAIRN_RETURN_IF_ERROR(cairn::DetectFormatOf(opened.spec));
   absl::StatusOr<std::unique_ptr<CheckpointReader>> reader = OpenCheckpointFile(opened.spec, ReadLimits{});
   if (!reader.ok()) return AsDamagedFile(reader.status());
   opened.reader = *std::move(reader);

@@ -30,7 +30,7 @@ absl::Status Run(CommandContext& context, const Options& options) {
   CAIRN_ASSIGN_OR_RETURN(const std::optional<Dtype> dtype,
                          DtypeForTarget(options.from.dtype, *target.format));
   // First of all, since it says at once if something is in the way.
-  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointWriter> writer, transfer::CreateTarget(target));
+  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointWriter> writer, cairn::CreateTarget(target));
 
   CAIRN_ASSIGN_OR_RETURN(client::Client client, ConnectForTransfer(context));
   CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<transfer::RemoteReader> source,

@@ -8,7 +8,7 @@
 #include "client/cli/exit_code.h"
 #include "client/cli/local_file.h"
 #include "client/cli/text.h"
-#include "client/transfer/train_state.h"
+#include "common/convert/train_state.h"
 #include "common/base/status_macros.h"
 #include "common/base/utf8.h"
 
@@ -49,7 +49,7 @@ void AddTargetOptions(CLI::App& command, TargetOptions& options) {
 
 absl::StatusOr<TargetFile> ResolveTarget(const std::string& destination, const TargetOptions& options) {
   CAIRN_ASSIGN_OR_RETURN(const FileSpec spec, ParseFileArgument(destination));
-  transfer::TargetOptions target;
+  TargetFileOptions target;
   target.format = options.format;
   if (!options.max_shard_size.empty()) {
     const absl::StatusOr<uint64_t> size = ParseByteSize(options.max_shard_size);
@@ -62,7 +62,7 @@ absl::StatusOr<TargetFile> ResolveTarget(const std::string& destination, const T
   target.separator = options.separator;
   target.drop_unsupported = options.drop_unsupported;
   target.overwrite = options.overwrite;
-  absl::StatusOr<TargetFile> file = transfer::ResolveTarget(spec, target);
+  absl::StatusOr<TargetFile> file = cairn::ResolveTarget(spec, target);
   if (!file.ok()) return UsageError(file.status().message());
   return file;
 }
@@ -79,7 +79,7 @@ absl::StatusOr<std::optional<Dtype>> ParseDtypeOption(const std::string& text) {
 }
 
 absl::StatusOr<std::optional<Dtype>> DtypeForTarget(const std::string& text, const Format& target) {
-  if (text.empty()) return transfer::DefaultFloatDtype(target);
+  if (text.empty()) return cairn::DefaultFloatDtype(target);
   return ParseDtypeOption(text);
 }
 
@@ -113,7 +113,7 @@ absl::StatusOr<PlanOptions> MakePlanOptions(const SourceOptions& options, std::o
     return absl::InvalidArgumentError(absl::StrCat("--select: leaves none of ", source.entries.size(), " entries"));
   }
   if (options.no_optimizer) {
-    const std::optional<KeyPath> params = transfer::ParamsOfTrainState(source);
+    const std::optional<KeyPath> params = cairn::ParamsOfTrainState(source);
     if (!params.has_value()) {
       return absl::InvalidArgumentError(
           "--no-optimizer: this is no train state: expected entries below \"params/params\", or below \"params\" "

@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "client/cli/command_set.h"
-#include "client/transfer/checkpoint_file.h"
+#include "common/format/checkpoint_file.h"
 #include "common/convert/convert.h"
 #include "common/convert/convert_plan.h"
 #include "common/format/all_formats.h"
@@ -40,8 +40,8 @@ struct TargetOptions {
 };
 void AddTargetOptions(CLI::App& command, TargetOptions& options);
 
-using transfer::TargetFile;
-// As transfer::ResolveTarget; what does not fit together is USAGE.
+using cairn::TargetFile;
+// As cairn::ResolveTarget; what does not fit together is USAGE.
 absl::StatusOr<TargetFile> ResolveTarget(const std::string& destination, const TargetOptions& options);
 
 // "keep" or nothing: no cast. USAGE for what is no float dtype.

@@ -11,10 +11,10 @@
 #include "client/python/native/client.h"
 #include "client/python/native/errors.h"
 #include "client/python/native/values.h"
-#include "client/transfer/checkpoint_file.h"
+#include "common/format/checkpoint_file.h"
 #include "client/transfer/remote_reader.h"
 #include "client/transfer/remote_writer.h"
-#include "client/transfer/train_state.h"
+#include "common/convert/train_state.h"
 #include "common/base/status_macros.h"
 #include "common/convert/convert.h"
 #include "common/convert/convert_plan.h"
@@ -50,7 +50,7 @@ struct Request {
   std::vector<std::string> select;
   bool no_optimizer = false;
   std::optional<std::string> dtype;
-  transfer::TargetOptions target_file;
+  TargetFileOptions target_file;
   client::SaveSpec save;
 };
 
@@ -72,11 +72,11 @@ class Conversion {
   absl::StatusOr<Result> Run() {
     // First of all what says at once that something is in the way.
     std::unique_ptr<CheckpointWriter> writer;
-    transfer::TargetFile file;
+    cairn::TargetFile file;
     if (request_.target_client == nullptr) {
       CAIRN_ASSIGN_OR_RETURN(const FileSpec spec, ParseFileSpec(request_.target));
-      CAIRN_ASSIGN_OR_RETURN(file, transfer::ResolveTarget(spec, request_.target_file));
-      CAIRN_ASSIGN_OR_RETURN(writer, transfer::CreateTarget(file));
+      CAIRN_ASSIGN_OR_RETURN(file, cairn::ResolveTarget(spec, request_.target_file));
+      CAIRN_ASSIGN_OR_RETURN(writer, cairn::CreateTarget(file));
       result_.target_format = std::string(file.format->name());
       result_.path = file.path;
     } else {
@@ -110,7 +110,7 @@ class Conversion {
 
   absl::Status ChooseDtype(const Format* target) {
     if (!request_.dtype.has_value()) {
-      if (target != nullptr) result_.float_dtype = transfer::DefaultFloatDtype(*target);
+      if (target != nullptr) result_.float_dtype = cairn::DefaultFloatDtype(*target);
       return absl::OkStatus();
     }
     if (*request_.dtype == "keep") return absl::OkStatus();
@@ -129,7 +129,7 @@ class Conversion {
       return absl::OkStatus();
     }
     CAIRN_ASSIGN_OR_RETURN(FileSpec spec, ParseFileSpec(request_.source));
-    CAIRN_RETURN_IF_ERROR(transfer::DetectFormatOf(spec));
+    CAIRN_RETURN_IF_ERROR(cairn::DetectFormatOf(spec));
     result_.source_format = std::string(spec.format->name());
     absl::StatusOr<std::unique_ptr<CheckpointReader>> file = OpenCheckpointFile(spec, ReadLimits{});
     // To a reader, bytes that are none of its format are a wrong argument; to the caller they are damage.
@@ -143,7 +143,7 @@ class Conversion {
     PlanOptions options;
     CAIRN_ASSIGN_OR_RETURN(options.select, Selection::Parse(request_.select));
     if (request_.no_optimizer) {
-      const std::optional<KeyPath> params = transfer::ParamsOfTrainState(reader_->index());
+      const std::optional<KeyPath> params = cairn::ParamsOfTrainState(reader_->index());
       if (!params.has_value()) {
         return absl::InvalidArgumentError(absl::StrCat(
             request_.source, ": no train state, so there is no optimizer to leave out: expected entries below "

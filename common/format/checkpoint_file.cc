@@ -1,4 +1,4 @@
-#include "client/transfer/checkpoint_file.h"
+#include "common/format/checkpoint_file.h"
 
 #include <filesystem>
 #include <utility>
@@ -9,7 +9,7 @@
 #include "common/base/utf8.h"
 #include "common/io/file_tree.h"
 
-namespace cairn::transfer {
+namespace cairn {
 namespace {
 
 constexpr absl::string_view kEasyLm = "easylm";
@@ -30,7 +30,7 @@ absl::Status DetectFormatOf(FileSpec& source) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<TargetFile> ResolveTarget(const FileSpec& spec, const TargetOptions& options) {
+absl::StatusOr<TargetFile> ResolveTarget(const FileSpec& spec, const TargetFileOptions& options) {
   TargetFile target;
   target.format = spec.format;
   target.options.variant = spec.variant;
@@ -73,4 +73,4 @@ std::optional<Dtype> DefaultFloatDtype(const Format& format) {
   return std::nullopt;
 }
 
-}  // namespace cairn::transfer
+}  // namespace cairn

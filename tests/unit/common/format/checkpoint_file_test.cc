@@ -1,16 +1,16 @@
-#include "client/transfer/checkpoint_file.h"
+#include "common/format/checkpoint_file.h"
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/status_matchers.h"
 
-namespace cairn::transfer {
+namespace cairn {
 namespace {
 
 using ::cairn::testing::StatusIs;
 using ::testing::HasSubstr;
 
-absl::StatusOr<TargetFile> Resolve(const std::string& text, const TargetOptions& options = {}) {
+absl::StatusOr<TargetFile> Resolve(const std::string& text, const TargetFileOptions& options = {}) {
   return ResolveTarget(ParseFileSpec(text).value(), options);
 }
 
@@ -20,23 +20,23 @@ TEST(ResolveTarget, TakesTheFormatFromTheNameThePrefixOrTheOptions) {
   EXPECT_EQ(Resolve("a/streaming_train_state")->format->name(), "easylm");
   EXPECT_EQ(Resolve("params::model.safetensors")->format->name(), "easylm");
   EXPECT_EQ(Resolve("params::model.safetensors")->options.variant, "params");
-  TargetOptions options;
+  TargetFileOptions options;
   options.format = "easylm";
   EXPECT_EQ(Resolve("model", options)->format->name(), "easylm");
 }
 
 TEST(ResolveTarget, RefusesWhatDoesNotFitTogether) {
-  TargetOptions options;
+  TargetFileOptions options;
   options.format = "safetensors";
   EXPECT_THAT(Resolve("params::out", options),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("contradicts the prefix")));
   options.format = "pickle";
   EXPECT_THAT(Resolve("out", options), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("pickle")));
-  TargetOptions sharded;
+  TargetFileOptions sharded;
   sharded.max_shard_bytes = 1000;
   EXPECT_THAT(Resolve("params::out", sharded),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("always one file")));
-  TargetOptions latin1;
+  TargetFileOptions latin1;
   latin1.separator = "\xe4";
   EXPECT_THAT(Resolve("out", latin1), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("UTF-8")));
 }
@@ -52,4 +52,4 @@ TEST(DefaultFloatDtype, IsThatOfEasyLmForItsFilesOnly) {
 }
 
 }  // namespace
-}  // namespace cairn::transfer
+}  // namespace cairn

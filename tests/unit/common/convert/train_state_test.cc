@@ -1,11 +1,11 @@
-#include "client/transfer/train_state.h"
+#include "common/convert/train_state.h"
 
 #include <utility>
 #include <vector>
 
 #include "gtest/gtest.h"
 
-namespace cairn::transfer {
+namespace cairn {
 namespace {
 
 CheckpointIndex IndexOf(const std::vector<std::vector<std::string>>& paths) {
@@ -38,4 +38,4 @@ TEST(ParamsOfTrainState, AssetsAreNothingBesideThem) {
 }
 
 }  // namespace
-}  // namespace cairn::transfer
+}  // namespace cairn

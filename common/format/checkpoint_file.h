@@ -10,13 +10,13 @@
 #include "common/format/all_formats.h"
 #include "common/format/format.h"
 
-namespace cairn::transfer {
+namespace cairn {
 
 // Fills in the format of a source that names none, by its content.
 absl::Status DetectFormatOf(FileSpec& source);
 
 // How a checkpoint file is to be written.
-struct TargetOptions {
+struct TargetFileOptions {
   std::string format;  // Empty: by prefix or name.
   uint64_t max_shard_bytes = 0;
   std::string separator = ".";
@@ -34,7 +34,7 @@ struct TargetFile {
 // INVALID_ARGUMENT for what does not fit together. The format comes from the options, the prefix, or the name:
 // *.safetensors is safetensors, EasyLM's own names (streaming_params, streaming_train_state) are easylm, all others
 // safetensors.
-absl::StatusOr<TargetFile> ResolveTarget(const FileSpec& target, const TargetOptions& options);
+absl::StatusOr<TargetFile> ResolveTarget(const FileSpec& target, const TargetFileOptions& options);
 
 // Writes through temporary files; nothing is visible before the writer's Finish.
 absl::StatusOr<std::unique_ptr<CheckpointWriter>> CreateTarget(const TargetFile& target);
@@ -43,4 +43,4 @@ absl::StatusOr<std::unique_ptr<CheckpointWriter>> CreateTarget(const TargetFile&
 // else; nothing: they are kept.
 std::optional<Dtype> DefaultFloatDtype(const Format& format);
 
-}  // namespace cairn::transfer
+}  // namespace cairn

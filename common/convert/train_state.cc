@@ -1,8 +1,8 @@
-#include "client/transfer/train_state.h"
+#include "common/convert/train_state.h"
 
 #include <algorithm>
 
-namespace cairn::transfer {
+namespace cairn {
 namespace {
 
 bool AnyBelow(const CheckpointIndex& index, const KeyPath& root, bool below) {
@@ -22,4 +22,4 @@ std::optional<KeyPath> ParamsOfTrainState(const CheckpointIndex& index) {
   return std::nullopt;
 }
 
-}  // namespace cairn::transfer
+}  // namespace cairn
