@@ -16,6 +16,7 @@
 #include "server/app/logging.h"
 #include "server/app/options.h"
 #include "server/app/server.h"
+#include "server/app/tls_files.h"
 #include "server/app/version.h"
 
 namespace {
@@ -23,6 +24,10 @@ namespace {
 int Fail(const absl::Status& status) {
   std::fprintf(stderr, "cairnd: %s\n", std::string(status.message()).c_str());
   return absl::IsInvalidArgument(status) ? 2 : 1;
+}
+
+absl::Status CheckTls(const cairn::DaemonOptions& options) {
+  return options.tls_cert.empty() ? absl::OkStatus() : cairn::TlsFiles::Load(options).status();
 }
 
 int Run(const cairn::ParsedOptions& parsed) {
@@ -81,6 +86,7 @@ int main(int argc, char** argv) {
       std::fputs(cairn::PrintEffectiveConfig(*parsed).c_str(), stdout);
       return 0;
     case cairn::DaemonAction::kCheckConfig:
+      if (const absl::Status tls = CheckTls(parsed->options); !tls.ok()) return Fail(tls);
       std::puts("configuration is valid");
       return 0;
     case cairn::DaemonAction::kRun:

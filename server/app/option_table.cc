@@ -48,14 +48,24 @@ const std::vector<OptionSpec>& Table() {
       {"ended_session_retention", "Storage", &O::ended_session_retention, {0, 365 * 24 * kHour},
        "How long a committed, aborted or expired save session is remembered, so that a repeated call gets the same "
        "answer"},
+      {"file_roots", "Storage", &O::file_roots, {0, 16 * kLongestPath},
+       "Folders of this machine, separated by commas, in which clients may have files read and written by Convert. The "
+       "daemon does so with its own rights. Empty: none"},
 
       {"listen", "Network", &O::listen, {},
-       "TCP addresses to serve on, HOST:PORT or [IPV6]:PORT. Port 0 takes a free one. Empty: no TCP. There is no "
-       "encryption and no authentication yet: whoever reaches the address may read and delete everything"},
+       "TCP addresses to serve on, HOST:PORT or [IPV6]:PORT. Port 0 takes a free one. Empty: no TCP. Plain text, "
+       "and open to whoever reaches the address, unless tls_cert and tls_client_ca are set"},
       {"unix_socket", "Network", &O::unix_socket, {0, kLongestSocketPath},
        "Path of a Unix socket to serve on. Empty: none. A socket that nobody serves any more is replaced"},
       {"unix_socket_mode", "Network", &O::unix_socket_mode, {0, 0777},
        "Who may connect to the Unix socket, as octal file mode bits (connecting needs write)"},
+      {"tls_cert", "Network", &O::tls_cert, {0, kLongestPath},
+       "PEM file of the certificate for the TCP listeners, its chain behind it. Empty: they are plain. The Unix socket "
+       "is plain always. This file and the next two are read again when they change"},
+      {"tls_key", "Network", &O::tls_key, {0, kLongestPath},
+       "PEM file of the private key of tls_cert, without a passphrase"},
+      {"tls_client_ca", "Network", &O::tls_client_ca, {0, kLongestPath},
+       "PEM file of the authorities whose certificates clients must have (mutual TLS). Empty: clients need none"},
       {"max_concurrent_streams", "Network", &O::max_concurrent_streams, {1, 1'000'000, true},
        "Calls open at once on one connection; more wait. 0: no limit"},
       {"stream_idle_timeout", "Network", &O::stream_idle_timeout, {kSecond, 24 * kHour},

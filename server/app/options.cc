@@ -160,6 +160,16 @@ absl::StatusOr<ParsedOptions> ParseOptions(absl::Span<const std::string> args, c
     return BadOption(absl::StrCat("listen (", parsed.sources["listen"], ")"),
                      "an address, or a path for unix_socket", "neither: nobody could reach the daemon");
   }
+  const DaemonOptions& options = parsed.options;
+  if (options.tls_cert.empty() != options.tls_key.empty()) {
+    const std::string given = options.tls_key.empty() ? "tls_cert" : "tls_key";
+    return BadOption(absl::StrCat(given, " (", parsed.sources[given], ")"), "tls_cert and tls_key together",
+                     absl::StrCat("no ", options.tls_key.empty() ? "tls_key" : "tls_cert"));
+  }
+  if (!options.tls_client_ca.empty() && options.tls_cert.empty()) {
+    return BadOption(absl::StrCat("tls_client_ca (", parsed.sources["tls_client_ca"], ")"),
+                     "tls_cert and tls_key with it: certificates of clients are asked for in TLS only", "neither");
+  }
   return parsed;
 }
 

@@ -26,11 +26,15 @@ struct DaemonOptions {
   bool direct_reads = false;
   absl::Duration gc_interval = absl::Minutes(10);  // Zero: only when asked.
   absl::Duration ended_session_retention = absl::Hours(24);
+  std::string file_roots;  // Absolute paths, separated by commas. Empty: none.
 
   // Network.
   std::vector<std::string> listen = {"localhost:7710"};  // HOST:PORT. Empty: no TCP.
   std::string unix_socket;                               // Empty: none.
   uint32_t unix_socket_mode = 0660;
+  std::string tls_cert;       // Empty: the TCP listeners are plain.
+  std::string tls_key;        // Empty exactly if tls_cert is.
+  std::string tls_client_ca;  // Empty: clients need no certificate.
   int64_t max_concurrent_streams = 0;  // Zero: no limit.
   absl::Duration stream_idle_timeout = absl::Minutes(2);
   absl::Duration session_lease = absl::Minutes(10);

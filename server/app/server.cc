@@ -12,12 +12,15 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/str_join.h"
 #include "absl/synchronization/notification.h"
 #include "common/base/status_macros.h"
 #include "common/io/posix_file.h"
 #include "server/app/logging.h"
 #include "server/app/socket_path.h"
+#include "server/app/tls_credentials.h"
+#include "server/app/tls_files.h"
 #include "server/app/version.h"
 #include "server/registry/sqlite_registry.h"
 #include "server/service/checkpoint_service.h"
@@ -47,9 +50,20 @@ void LogRpc(const RpcRecord& rpc) {
   Log(failed ? LogLevel::kWarning : LogLevel::kInfo, "rpc", fields);
 }
 
+bool IsUnix(const std::string& address) { return absl::StartsWith(address, "unix:"); }
+
 // What the memory budget has for writing past the page cache. A part of its own: an upload keeps it from one extent to
 // the next, and one that waited for the other kind of memory with this kind in its hands could wait for ever.
 uint64_t DirectWriteBytes(const DaemonOptions& options) { return options.memory_budget / 4; }
+
+// Of each connection: what gRPC receives before a stream asks for it. 1 MiB by default, so that 64 streams that wait
+// hold half as much as the budget. Over long distances an upload is no faster than that per round trip.
+int ReceiveWindow(const DaemonOptions& options) {
+  return static_cast<int>(std::clamp<uint64_t>(options.memory_budget / 128, 1 << 20, 16 << 20));
+}
+
+// Each connection has a buffer for its next read, whether anything comes or not.
+constexpr int kMaxReadBytes = 256 << 10;
 
 absl::StatusOr<std::unique_ptr<CheckpointEngine>> OpenEngine(const DaemonOptions& options, const std::string& folder,
                                                              ByteBudget* budget) {
@@ -65,6 +79,7 @@ absl::StatusOr<std::unique_ptr<CheckpointEngine>> OpenEngine(const DaemonOptions
   engine.upload.extent_bytes = static_cast<uint32_t>(options.extent_bytes);
   engine.upload.object_bytes = options.object_bytes;
   engine.download.cache_bytes = 2 * options.extent_bytes;
+  engine.download.read_ahead_bytes = 4 * options.extent_bytes;
   engine.download.budget = budget;
   engine.default_lease = options.session_lease;
   engine.ended_session_retention = options.ended_session_retention;
@@ -92,7 +107,8 @@ class ServerImpl final : public Server {
     service.stream_idle_timeout = options_.stream_idle_timeout;
     service.version = kVersion;
     service.start_time = absl::Now();
-    context_.reset(new ServiceContext{*engine_, budget_, io_pool_, call_pool_, job_pool_, service, LogRpc, {}});
+    CAIRN_ASSIGN_OR_RETURN(file_roots_, AllowedRoots::Make(absl::StrSplit(options_.file_roots, ',', absl::SkipWhitespace())));
+    context_.reset(new ServiceContext{*engine_, budget_, io_pool_, call_pool_, job_pool_, service, LogRpc, {}, &file_roots_});
     service_ = MakeCheckpointService(*context_);
     CAIRN_RETURN_IF_ERROR(Listen());
     maintenance_ = std::thread([this] { RunMaintenance(); });
@@ -124,14 +140,25 @@ class ServerImpl final : public Server {
       asked.push_back(absl::StrCat("unix:", options_.unix_socket));
     }
     if (asked.empty()) return absl::InvalidArgumentError("nothing to listen on: both listen and unix_socket are empty");
+    std::shared_ptr<grpc::ServerCredentials> tcp = grpc::InsecureServerCredentials();
+    if (!options_.tls_cert.empty()) {
+      CAIRN_ASSIGN_OR_RETURN(tls_files_, TlsFiles::Load(options_));
+      tls_files_->LogInForce();
+      tcp = tls_credentials_ = MakeTlsCredentials(*tls_files_);
+    }
     std::vector<int> ports(asked.size(), 0);
     for (size_t i = 0; i < asked.size(); ++i) {
-      builder.AddListeningPort(asked[i], grpc::InsecureServerCredentials(), &ports[i]);
+      builder.AddListeningPort(asked[i], IsUnix(asked[i]) ? grpc::InsecureServerCredentials() : tcp, &ports[i]);
     }
     builder.RegisterService(service_.get());
     builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 1 << 20);
     builder.AddChannelArgument(GRPC_ARG_ENABLE_RETRIES, 0);
+    // Windows that follow what gRPC measures grow to 32 MiB on each connection whose stream waits for memory or the
+    // disk, and all of it is received, into memory that nobody counts.
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, ReceiveWindow(options_));
+    builder.AddChannelArgument(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, kMaxReadBytes);
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     // A peer whose machine died is noticed within a minute and a half.
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
@@ -146,7 +173,7 @@ class ServerImpl final : public Server {
     grpc_ = builder.BuildAndStart();
     ::umask(mask);
     for (size_t i = 0; i < asked.size(); ++i) {
-      const bool is_unix = absl::StartsWith(asked[i], "unix:");
+      const bool is_unix = IsUnix(asked[i]);
       // gRPC stops at the first that it cannot have, whose port it leaves as it was.
       if (ports[i] <= 0) {
         return absl::UnavailableError(
@@ -175,6 +202,7 @@ class ServerImpl final : public Server {
       if (now >= next_maintain) {
         next_maintain = now + kMaintain;
         Complain("maintenance", engine_->Maintain());
+        if (tls_files_ != nullptr) tls_files_->Maintain(now);
       }
       if (now >= next_garbage) {
         next_garbage = now + options_.gc_interval;
@@ -212,11 +240,14 @@ class ServerImpl final : public Server {
   const DataDirectory directory_;
   ByteBudget budget_;
   std::unique_ptr<CheckpointEngine> engine_;
+  AllowedRoots file_roots_;
   std::unique_ptr<ServiceContext> context_;
   ThreadPool io_pool_;  // Work that is still queued when a pool ends uses the engine and the context.
   ThreadPool call_pool_;
   ThreadPool job_pool_;
   std::unique_ptr<grpc::Service> service_;
+  std::unique_ptr<TlsFiles> tls_files_;  // Null without TLS, as the next one.
+  std::shared_ptr<grpc::ServerCredentials> tls_credentials_;
   std::unique_ptr<grpc::Server> grpc_;
   std::vector<std::string> addresses_;
   absl::Notification stopping_;

@@ -16,7 +16,8 @@ namespace cairn {
 class Server {
  public:
   // Opens everything and begins to serve. FAILED_PRECONDITION if another daemon has the data directory or it is of a
-  // newer version; UNAVAILABLE, naming the address, if it cannot listen there.
+  // newer version; UNAVAILABLE, naming the address, if it cannot listen there; what TlsFiles::Load() gives for
+  // certificates that cannot be used.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const DaemonOptions& options);
 
   virtual ~Server() = default;

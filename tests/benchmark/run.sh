@@ -50,7 +50,7 @@ if [ -z "$bin" ]; then
   cmake -S "$repository" --preset release -B "$work" -DCAIRN_BUILD_TESTS=OFF -DCAIRN_BUILD_BENCHMARKS=ON \
     -DCAIRN_BUILD_PYTHON=ON -DPython_EXECUTABLE="$python" >/dev/null
   cmake --build "$work" --target cairnd cairn cairn_python \
-    client_benchmark wire_baseline disk_baseline checksum_benchmark cast_benchmark
+    client_benchmark wire_baseline grpc_baseline disk_baseline checksum_benchmark cast_benchmark
   arguments+=(--bin "$work/bin")
   bare=$work-without-checks
   cmake -S "$repository" --preset release -B "$bare" -DCAIRN_BUILD_TESTS=OFF -DCAIRN_BUILD_BENCHMARKS=ON \

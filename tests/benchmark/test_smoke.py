@@ -21,16 +21,16 @@ def run(tmp_path, *arguments):
 
 
 def test_it_measures_prints_and_leaves_nothing_behind(tmp_path):
-    arguments = ["--cases", "put,get,durable,load,many", "--size", "16MiB", "--count", "500"]
+    arguments = ["--cases", "put,get,tls,durable,load,many", "--size", "16MiB", "--count", "500"]
     done = run(tmp_path, *arguments, "--markdown", tmp_path / "table.md")
     assert done.returncode == 0, done.stderr
     groups = {group["title"]: group for group in json.loads((tmp_path / "out/benchmark.json").read_text())["groups"]}
-    assert len(groups) == 6
+    assert len(groups) == 8
     for group in groups.values():
         assert not group["left_out"]
         for contender in group["contenders"]:
             # Peers may not be installed, and not every file system has direct I/O.
-            if contender["is_cairn"] or contender["key"] in ("raw", "buffered", "wire"):
+            if contender["is_cairn"] or contender["key"] in ("raw", "buffered", "wire", "grpc"):
                 assert contender["figures"]["median"] > 0, contender
     assert "Cairn / raw TCP" in done.stdout and "Cairn / raw TCP" in (tmp_path / "table.md").read_text()
     assert not list((tmp_path / "memory").iterdir()) and not list((tmp_path / "disk").iterdir())

@@ -1,8 +1,11 @@
 """The extension: values and key paths."""
 
+import argparse
 import collections
+import copy
 import enum
 import math
+import pickle
 import sys
 
 import pytest
@@ -62,6 +65,25 @@ def test_marks_of_lists_and_tuples(native, name):
     for kind, length in [("set", 2), ("list", 0), ("list", -1)]:
         with pytest.raises(errors.InvalidArgumentError):
             _native.Children(kind, length)
+
+
+def test_opaque_objects_come_back_and_are_never_made(native, name):
+    class Trap:
+        def __reduce__(self):
+            return pytest.fail, ("unpickled",)
+
+    trap = _native.Opaque(pickle.dumps(Trap(), 2))
+    value = {"a": [trap, (trap,)], trap: 1}
+    assert put_and_get(native, name, value) == value
+    assert put_and_get(native, name + "-alone", trap).pickle == trap.pickle
+    assert copy.deepcopy(trap) == trap != _native.Opaque(b"other") and len({trap, _native.Opaque(trap.pickle)}) == 1
+    namespace = _native.Opaque(pickle.dumps(argparse.Namespace(lr=0.1), 2))
+    assert namespace.description == "argparse.Namespace"
+    assert str(namespace) == f"<opaque argparse.Namespace, {len(namespace.pickle)} bytes>"
+    assert repr(namespace) == f"Opaque({namespace.pickle!r})" and namespace != namespace.pickle
+    assert _native.Opaque(b"junk").description == "unreadable pickle"
+    with pytest.raises(TypeError):
+        _native.Opaque("text")
 
 
 def nested(depth):

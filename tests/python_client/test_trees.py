@@ -5,6 +5,7 @@ import dataclasses
 import enum
 import itertools
 import math
+import pickle
 import struct
 import types
 
@@ -58,6 +59,15 @@ PLAIN_LEAVES = [
 @pytest.mark.parametrize("value", PLAIN_LEAVES, ids=repr)
 def test_plain_values_come_back_as_they_were(round_trip, value):
     assert same(round_trip({"x": value}), {"x": value})
+
+
+def test_opaque_objects_come_back_wherever_they_are(round_trip):
+    opaque = cairn.Opaque(pickle.dumps({1, 2}, 2))
+    tree = {"args": opaque, "list": [opaque, 1], "deep": [np.zeros(1), opaque], "keys": {opaque: None, (1, 2): opaque}}
+    found = round_trip(tree)
+    assert found["args"] == opaque and found["list"] == [opaque, 1] and found["deep"][1] == opaque
+    assert found["keys"] == tree["keys"] and type(found["args"]) is cairn.Opaque
+    assert pickle.loads(found["args"].pickle) == {1, 2}  # Only here, since we have made it ourselves.
 
 
 def test_a_nan_keeps_its_bits(round_trip):
@@ -232,6 +242,7 @@ def cyclic():
         ({(1, 2): np.zeros(1)}, r"the tree: the key \(1, 2\) is neither str nor int"),
         ({"a": b"x" * (1 << 20)}, r'"a": bytes of 1048576.*asset'),
         ({"a": "x" * (1 << 20)}, r'"a": str of 1048576'),
+        ({"a": cairn.Opaque(b"x" * (1 << 20))}, r'"a": <opaque unreadable pickle, 1048576 bytes> is too big'),
         ({"a": np.array([object()])}, r'"a": an array of dtype object'),
         ({"a": np.array(["x"])}, r'"a": an array of dtype <U1'),
         ({"a": np.zeros(2, "M8[s]")}, r'"a": an array of dtype datetime64'),

@@ -2,11 +2,14 @@
 
 #include <stdlib.h>
 
+#include <algorithm>
+#include <cstdint>
+
 #include "absl/base/call_once.h"
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "client/cpp/src/target.h"
 #include "common/base/status_macros.h"
+#include "common/tls/pem.h"
 #include "grpc/grpc.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
@@ -24,27 +27,9 @@ constexpr int kKeepaliveTimeoutMs = 20'000;
 constexpr int kMaxReconnectMs = 2'000;
 constexpr int kMinReconnectMs = 100;
 
-bool IsUnixTarget(absl::string_view target) { return absl::StartsWith(target, "unix:"); }
-
-absl::Status CheckTarget(absl::string_view target) {
-  const auto bad = [&](absl::string_view why) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("\"", target, "\" is no address of a daemon: ", why, "; write HOST:PORT or unix:/PATH"));
-  };
-  if (IsUnixTarget(target)) {
-    return target.size() > 5 && target[5] == '/' ? absl::OkStatus() : bad("the path of a socket begins with '/'");
-  }
-  if (absl::StrContains(target, "/")) return bad("'/' in a host name");
-  const size_t colon = target.rfind(':');
-  if (colon == absl::string_view::npos) return bad("no port");
-  if (colon == 0) return bad("no host");
-  const absl::string_view host = target.substr(0, colon);
-  if (absl::StrContains(host, ":") && !(host.front() == '[' && host.back() == ']')) {
-    return bad("an IPv6 address stands in brackets");
-  }
-  int port = 0;
-  if (!absl::SimpleAtoi(target.substr(colon + 1), &port) || port < 1 || port > 65535) return bad("no such port");
-  return absl::OkStatus();
+// What gRPC receives before a stream asks for it, beside what a stream has received and not yet read.
+int ReceiveWindow(const Options& options) {
+  return static_cast<int>(std::clamp<uint64_t>(options.window_bytes / 4, 256 << 10, 16 << 20));
 }
 
 // Once per process, before the first channel.
@@ -57,6 +42,25 @@ void PrepareGrpc() {
     // Held for ever: gRPC 1.51 may wait ten seconds for its own poller when the last channel goes.
     grpc_init();
   });
+}
+
+// gRPC makes a channel that never connects of certificates that it cannot read, and says why in its log only.
+absl::Status CheckTls(absl::string_view target, const TlsOptions& tls) {
+  if (IsUnixTarget(target)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("TLS was asked for, but ", target, " is a Unix socket, which is always plain; connect without"));
+  }
+  if (!tls.root_certificates.empty()) {
+    CAIRN_RETURN_IF_ERROR(ParseCertificates(tls.root_certificates, "authorities for TLS (tls-ca)").status());
+  }
+  if (tls.client_certificate.empty() && tls.client_key.empty()) return absl::OkStatus();
+  if (tls.client_certificate.empty() || tls.client_key.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "a client's certificate and its key belong together: expected tls-cert and tls-key, found only ",
+        tls.client_key.empty() ? "tls-cert" : "tls-key"));
+  }
+  return CheckKeyPair(tls.client_certificate, "the client's certificate (tls-cert)", tls.client_key,
+                      "the client's key (tls-key)");
 }
 
 std::shared_ptr<grpc::ChannelCredentials> Credentials(const Options& options) {
@@ -72,6 +76,7 @@ std::shared_ptr<grpc::ChannelCredentials> Credentials(const Options& options) {
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(absl::string_view target, const Options& options) {
   CAIRN_RETURN_IF_ERROR(CheckTarget(target));
+  if (options.tls.has_value()) CAIRN_RETURN_IF_ERROR(CheckTls(target, *options.tls));
   if (!options.bearer_token.empty() && !options.tls.has_value() && !IsUnixTarget(target)) {
     return absl::InvalidArgumentError(
         absl::StrCat("a bearer token for ", target, " would be sent in plain text; use TLS or a Unix socket"));
@@ -82,6 +87,10 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(absl::string_view tar
   args.SetMaxSendMessageSize(kMaxMessageBytes);
   args.SetInt(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kMaxFrameBytes);
   args.SetInt(GRPC_ARG_HTTP2_WRITE_BUFFER_SIZE, kWriteBufferBytes);
+  // Windows that follow what gRPC measures grow to 32 MiB where the caller is slower than the network. Bytes wait there
+  // in memory that the allocator has to find anew, which costs a load as much as receiving them.
+  args.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  args.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, ReceiveWindow(options));
   // The connection retries by itself and sends nothing that is worth compressing: no filters for either.
   args.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   args.SetInt(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0);
@@ -92,6 +101,9 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(absl::string_view tar
   args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectMs);
   // Streams of other connections of this process would share the socket, and with it the throughput.
   args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  if (options.tls.has_value() && !options.tls->server_name.empty()) {
+    args.SetSslTargetNameOverride(options.tls->server_name);
+  }
   args.SetUserAgentPrefix(options.user_agent.empty() ? "libcairn" : absl::StrCat(options.user_agent, " libcairn"));
   return grpc::CreateCustomChannel(std::string(target), Credentials(options), args);
 }

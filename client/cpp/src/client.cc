@@ -130,6 +130,10 @@ absl::StatusOr<VerifyResult> Client::Verify(const std::string& ref, const Verify
   return connection_->Verify(ref, progress);
 }
 
+absl::StatusOr<ConversionResult> Client::Convert(const ConvertSpec& spec, const ConvertCallback& progress) const {
+  return connection_->Convert(spec, progress);
+}
+
 absl::StatusOr<GarbageReport> Client::CollectGarbage(bool dry_run, const GarbageCallback& progress) const {
   return connection_->CollectGarbage(dry_run, progress);
 }

@@ -64,6 +64,15 @@ SaveSession FromProto(const v1::SaveSession& proto) {
   return session;
 }
 
+ConversionResult FromProto(const v1::ConvertResponse& proto) {
+  ConversionResult result;
+  result.progress = {proto.bytes_done(), proto.bytes_total(), proto.bytes_skipped(), proto.entries_done(), proto.entries_total()};
+  result.source_format = proto.source_format();
+  result.target_format = proto.target_format();
+  if (proto.has_checkpoint()) result.checkpoint = FromProto(proto.checkpoint());
+  return result;
+}
+
 Box BoxFromProto(const v1::Box& proto) {
   return Box{{proto.offset().begin(), proto.offset().end()}, {proto.extent().begin(), proto.extent().end()}};
 }

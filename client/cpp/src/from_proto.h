@@ -12,6 +12,7 @@ SaveSession FromProto(const v1::SaveSession& proto);
 absl::StatusOr<SaveStatus> FromProto(const v1::GetSaveStatusResponse& proto);
 absl::StatusOr<EntryPage> FromProto(const v1::ListEntriesResponse& proto);
 ServerInfo FromProto(const v1::GetServerInfoResponse& proto);
+ConversionResult FromProto(const v1::ConvertResponse& proto);
 
 // A box as it came, not yet held against a shape.
 Box BoxFromProto(const v1::Box& proto);

@@ -10,6 +10,7 @@
 #include "client/cpp/src/get_answer.h"
 #include "client/cpp/src/stream_call.h"
 #include "common/base/crc32c.h"
+#include "common/base/pages_ahead.h"
 #include "common/base/status_macros.h"
 #include "common/base/stream_copy.h"
 #include "proto/wire/frame.h"
@@ -78,6 +79,7 @@ class GrpcGetStream final : public GetStream {
       return absl::InvalidArgumentError(absl::StrCat(answer_.ShownEntry(), " has ", answer_.entry_bytes(),
                                                      " bytes, but the buffer for it has ", dst.size()));
     }
+    const PagesAhead ahead(dst);
     uint64_t filled = 0;
     while (true) {
       CAIRN_ASSIGN_OR_RETURN(const GetAnswer::Chunk chunk, NextChunk());

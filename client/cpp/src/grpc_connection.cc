@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "cairn/connection.h"
 #include "client/cpp/src/channel.h"
+#include "client/cpp/src/check_text.h"
 #include "client/cpp/src/from_proto.h"
 #include "client/cpp/src/get_stream.h"
 #include "client/cpp/src/put_stream.h"
@@ -24,6 +25,30 @@ constexpr uint64_t kMaxProgressBytes = 4 << 20;
 std::string RandomKey() {
   absl::BitGen random;
   return absl::StrFormat("%016x%016x", absl::Uniform<uint64_t>(random), absl::Uniform<uint64_t>(random));
+}
+
+void SetPlace(const ConvertPlace& place, v1::ConvertRequest::Place* out) {
+  if (!place.ref.empty()) out->set_ref(place.ref);
+  // The daemon refuses both at once; in a message there is room for one.
+  if (!place.path.empty() && place.ref.empty()) out->set_path(place.path);
+  out->set_format(place.format);
+}
+
+v1::ConvertRequest RequestOf(const ConvertSpec& spec) {
+  v1::ConvertRequest request;
+  SetPlace(spec.source, request.mutable_source());
+  SetPlace(spec.target, request.mutable_target());
+  request.mutable_select()->Assign(spec.select.begin(), spec.select.end());
+  if (spec.float_dtype.has_value()) request.set_float_dtype(static_cast<v1::Dtype>(*spec.float_dtype));
+  request.set_weights_only(spec.weights_only);
+  request.set_max_shard_bytes(spec.max_shard_bytes);
+  request.set_separator(spec.separator);
+  request.set_drop_unsupported(spec.drop_unsupported);
+  request.set_overwrite(spec.overwrite);
+  // Made once, so that a repetition of the call goes on with the same save.
+  request.set_session_key(spec.session_key.empty() ? RandomKey() : spec.session_key);
+  request.mutable_metadata()->insert(spec.metadata.begin(), spec.metadata.end());
+  return request;
 }
 
 class GrpcConnection final : public Connection {
@@ -197,6 +222,21 @@ class GrpcConnection final : public Connection {
     return result;
   }
 
+  absl::StatusOr<ConversionResult> Convert(const ConvertSpec& spec, const ConvertCallback& progress) override {
+    const v1::ConvertRequest request = RequestOf(spec);
+    CAIRN_RETURN_IF_ERROR(CheckText(request));
+    ConversionResult result;
+    const absl::Status status = NewRetry().Run([&](bool) {
+      result = ConversionResult();
+      return ReadProgress<v1::ConvertResponse>(*stub_->Convert(request, Cancelled()), [&](const v1::ConvertResponse& answer) {
+        result = FromProto(answer);
+        if (progress != nullptr) progress(result.progress);
+      });
+    });
+    if (!status.ok()) return Named(status, spec.target.ref.empty() ? spec.target.path : spec.target.ref);
+    return result;
+  }
+
   absl::StatusOr<GarbageReport> CollectGarbage(bool dry_run, const GarbageCallback& progress) override {
     v1::CollectGarbageRequest request;
     request.set_dry_run(dry_run);
@@ -223,7 +263,7 @@ class GrpcConnection final : public Connection {
   CancelCheck Cancelled() const { return CancelCheckOf(options_); }
   CallLimits Limits(absl::Duration timeout) const { return {timeout, Cancelled()}; }
   Retry NewRetry() const {
-    return Retry(options_, target_, Cancelled());
+    return Retry(options_, target_, Cancelled(), FindTlsCause(options_, target_, Cancelled()));
   }
 
   // A unary call, as often as it takes; `what` names what it is about.

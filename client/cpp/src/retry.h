@@ -27,6 +27,12 @@ absl::Status Named(const absl::Status& status, absl::string_view what);
 // us and the daemon who ended one on which nothing moved for long.
 absl::Status ResumeIfIdle(const absl::Status& end);
 
+// Asked after each failure, before it is tried again: an error is a cause that trying again does not take away.
+using FindCause = std::function<absl::Status(const absl::Status& failure)>;
+
+// Whether TLS is why nobody was reached (tls_probe.h). `options` and `cancelled` are copied.
+FindCause FindTlsCause(const Options& options, const std::string& target, std::function<bool()> cancelled);
+
 // Whether the caller has given up, by Options::cancellation or Options::interrupted; null if neither is there.
 std::function<bool()> CancelCheckOf(const Options& options);
 
@@ -34,14 +40,14 @@ std::function<bool()> CancelCheckOf(const Options& options);
 // does, except for CANCELLED that did not begin here. One thread at a time.
 class Retry {
  public:
-  // `cancelled` is looked at while pausing; may be null. `options` outlives this object.
-  Retry(const Options& options, std::string target, std::function<bool()> cancelled);
+  // `cancelled` is looked at while pausing; may be null, as may `find_cause`. `options` outlives this object.
+  Retry(const Options& options, std::string target, std::function<bool()> cancelled, FindCause find_cause = nullptr);
 
   // Something worked: the time allowed begins anew.
   void Succeeded();
 
   // After a failure: pauses and returns OK if it shall be tried again, else the error to give up with: `failure` if
-  // it is not UNAVAILABLE, "cannot reach cairnd at TARGET" if the time is over, CANCELLED.
+  // it is not UNAVAILABLE, the cause if one was found, "cannot reach cairnd at TARGET" if the time is over, CANCELLED.
   absl::Status Pause(const absl::Status& failure);
 
   // Calls `attempt(repeated)`, a Status or StatusOr, until it succeeds or Pause gives up.
@@ -58,6 +64,7 @@ class Retry {
   const Options& options_;
   const std::string target_;
   const std::function<bool()> cancelled_;
+  const FindCause find_cause_;
   absl::Time since_;  // The first failure after the last success.
   absl::Duration backoff_;
   int attempts_ = 1;

@@ -8,7 +8,8 @@ StreamCall::StreamCall(const Options& options, const std::string& target, std::s
     : options_(options),
       name_(std::move(name)),
       given_up_(CancelCheckOf(options)),
-      retry_(options_, target, [this] { return cancelled(); }) {}
+      retry_(options_, target, [this] { return cancelled(); },
+             FindTlsCause(options_, target, [this] { return cancelled(); })) {}
 
 absl::Status StreamCall::Check() {
   if (status_.ok() && cancelled()) status_ = absl::CancelledError("cancelled by the caller");

@@ -133,6 +133,10 @@ std::unique_ptr<RawStream> Stub::GetTensor(const v1::GetTensorRequest& request, 
   return ServerStream("GetTensor", request, max_read_ahead, std::move(cancelled));
 }
 
+std::unique_ptr<RawStream> Stub::Convert(const v1::ConvertRequest& request, CancelCheck cancelled) {
+  return ServerStream("Convert", request, kProgressReadAhead, std::move(cancelled));
+}
+
 std::unique_ptr<RawStream> Stub::VerifyCheckpoint(const v1::VerifyCheckpointRequest& request,
                                                   CancelCheck cancelled) {
   return ServerStream("VerifyCheckpoint", request, kProgressReadAhead, std::move(cancelled));

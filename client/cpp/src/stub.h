@@ -52,6 +52,7 @@ class Stub {
   std::unique_ptr<RawStream> PutTensor(uint64_t max_read_ahead, CancelCheck cancelled);
   std::unique_ptr<RawStream> GetTensor(const v1::GetTensorRequest& request, uint64_t max_read_ahead,
                                        CancelCheck cancelled);
+  std::unique_ptr<RawStream> Convert(const v1::ConvertRequest& request, CancelCheck cancelled);
   std::unique_ptr<RawStream> VerifyCheckpoint(const v1::VerifyCheckpointRequest& request,
                                               CancelCheck cancelled);
   std::unique_ptr<RawStream> CollectGarbage(const v1::CollectGarbageRequest& request,

@@ -39,7 +39,7 @@ auto Call(const Daemon& daemon, Work work) {
 void Construct(Daemon* self, std::string target, double retry_for, double call_timeout, double long_call_timeout,
                uint32_t chunk_bytes, uint64_t window_bytes, uint64_t max_unacknowledged_bytes, bool tls,
                std::string root_certificates, std::string client_certificate, std::string client_key,
-               std::string bearer_token, std::string user_agent) {
+               std::string server_name, std::string bearer_token, std::string user_agent) {
   client::Options options;
   options.retry_for = ToDuration(retry_for, "retry_for");
   options.call_timeout = ToDuration(call_timeout, "call_timeout");
@@ -48,8 +48,9 @@ void Construct(Daemon* self, std::string target, double retry_for, double call_t
   options.window_bytes = window_bytes;
   options.max_unacknowledged_bytes = max_unacknowledged_bytes;
   if (tls) {
-    options.tls = client::TlsOptions{std::move(root_certificates), std::move(client_certificate), std::move(client_key)};
-  } else if (!root_certificates.empty() || !client_certificate.empty() || !client_key.empty()) {
+    options.tls = client::TlsOptions{std::move(root_certificates), std::move(client_certificate), std::move(client_key),
+                                     std::move(server_name)};
+  } else if (!root_certificates.empty() || !client_certificate.empty() || !client_key.empty() || !server_name.empty()) {
     Raise(absl::InvalidArgumentError("certificates were given without tls=True"));
   }
   options.bearer_token = std::move(bearer_token);
@@ -235,7 +236,7 @@ void BindClient(nb::module_& module) {
            nb::arg("chunk_bytes") = defaults.chunk_bytes, nb::arg("window_bytes") = defaults.window_bytes,
            nb::arg("max_unacknowledged_bytes") = defaults.max_unacknowledged_bytes, nb::arg("tls") = false,
            nb::arg("root_certificates") = "", nb::arg("client_certificate") = "", nb::arg("client_key") = "",
-           nb::arg("bearer_token") = "", nb::arg("user_agent") = "")
+           nb::arg("server_name") = "", nb::arg("bearer_token") = "", nb::arg("user_agent") = "")
       .def_prop_ro("target", &Daemon::target)
       .def("save", &Save, nb::arg("name"), nb::arg("step"), nb::kw_only(), nb::arg("session_key") = "",
            nb::arg("writers") = 1, nb::arg("writer") = 0, nb::arg("overwrite") = false, nb::arg("auto_commit") = false,

@@ -9,6 +9,7 @@
 #include "client/python/native/exclusive.h"
 #include "client/python/native/traverse.h"
 #include "client/python/native/values.h"
+#include "common/base/pages_ahead.h"
 #include "nanobind/stl/optional.h"
 
 namespace cairn::python {
@@ -125,6 +126,10 @@ void EntryStream::Close() {
 }
 
 void BindLoad(nb::module_& module) {
+  module.def(
+      "advise_huge_pages",
+      [](nb::handle memory) { AdviseHugePages(OrRaise(WritableBytes::Of(memory, "advise_huge_pages")).span()); },
+      nb::arg("memory"));
   nb::class_<EntryStream>(module, kWhat, nb::is_final(), nb::type_slots(kTraverseProgress<EntryStream>),
                           "Entries on their way to this process. One thread at a time.")
       .def_prop_ro("checkpoint", [](const EntryStream& s) { return s.checkpoint(); })

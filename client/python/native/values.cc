@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/python/native/big_int.h"
 #include "client/python/native/errors.h"
+#include "common/pickle/pickle_values.h"
 #include "common/tensor/ref.h"
 #include "nanobind/stl/optional.h"
 #include "nanobind/stl/string.h"
@@ -87,9 +88,10 @@ Value ToValueAt(nb::handle object, const std::string& what, int depth) {
     value.length = children.length;
     return value;
   }
+  if (nb::isinstance<Opaque>(object)) return Value::Opaque(nb::cast<const Opaque&>(object).pickle);
   if (!PyList_Check(o) && !PyTuple_Check(o) && !PyDict_Check(o)) {
     RaiseType(absl::StrCat(what, ": a ", TypeName(object),
-                           " is no value; expected None, bool, int, float, complex, str, bytes, list, tuple or dict"));
+                           " is no value; expected None, bool, int, float, complex, str, bytes, list, tuple, dict or cairn.Opaque"));
   }
   if (depth == kMaxDepth) RaiseInvalid(absl::StrCat(what, ": containers are nested more than ", kMaxDepth, " deep"));
   if (PyDict_Check(o)) {
@@ -225,6 +227,8 @@ nb::object FromValue(const Value& value, const std::string& what) {
       return FromSequence(value, what);
     case Value::Kind::kDict:
       return FromDict(value, what);
+    case Value::Kind::kOpaque:
+      return nb::cast(Opaque{value.text});
   }
   Raise(absl::InternalError(absl::StrCat(what, ": a value of an unknown kind")));
 }
@@ -292,6 +296,31 @@ void BindValues(nb::module_& module) {
       .def("__hash__", [](const Children& c) { return c.length * 2 + (c.kind == Value::Kind::kList ? 0 : 1); })
       .def("__repr__", [](const Children& c) {
         return absl::StrCat("Children('", c.kind == Value::Kind::kList ? "list" : "tuple", "', ", c.length, ")");
+      });
+
+  const auto pickle_of = [](const Opaque& o) { return nb::bytes(o.pickle.data(), o.pickle.size()); };
+  nb::class_<Opaque>(module, "Opaque", nb::is_final(),
+                     "An object of a class that Cairn does not know, as the pickle that it came in.")
+      .def(
+          "__init__",
+          [](Opaque* self, const nb::bytes& pickle) { new (self) Opaque{std::string(pickle.c_str(), pickle.size())}; },
+          nb::arg("pickle"))
+      .def_prop_ro("pickle", pickle_of)
+      .def_prop_ro("description", [](const Opaque& o) { return FromText(DescribeOpaque(o.pickle)); })
+      .def(
+          "__eq__",
+          [](const Opaque& a, nb::handle other) -> nb::object {
+            if (!nb::isinstance<Opaque>(other)) return nb::borrow(Py_NotImplemented);
+            return nb::bool_(a.pickle == nb::cast<const Opaque&>(other).pickle);
+          },
+          nb::arg("other").none())
+      .def("__hash__", [pickle_of](const Opaque& o) { return PyObject_Hash(pickle_of(o).ptr()); })
+      // All of it, since the key of a save is made of this.
+      .def("__repr__", [pickle_of](const Opaque& o) { return absl::StrCat("Opaque(", nb::repr(pickle_of(o)).c_str(), ")"); })
+      .def("__str__", [](const Opaque& o) { return FromText(ValueToString(Value::Opaque(o.pickle), DescribeOpaque)); })
+      // For copies of trees that hold it.
+      .def("__reduce__", [pickle_of](const Opaque& o) {
+        return nb::make_tuple(nb::type<Opaque>(), nb::make_tuple(pickle_of(o)));
       });
 
   nb::dict dtypes;

@@ -24,6 +24,11 @@ struct Children {
   uint64_t length = 1;
 };
 
+// The class Opaque of _native.pyi.
+struct Opaque {
+  std::string pickle;
+};
+
 KeyPath ToKeyPath(nanobind::handle path);
 nanobind::object FromKeyPath(const KeyPath& path);
 std::vector<KeyPath> ToKeyPaths(nanobind::handle paths);

@@ -66,14 +66,14 @@ class Workplace:
             self.remove(daemon, ref)
 
     def put(self, daemon, ref, seed):
-        """For cases that load: not measured."""
-        run_json(self.client("put", daemon, ref, seed))
+        """For cases that load: not measured, and over the socket, which is plain whatever the port speaks."""
+        run_json(self.client("put", daemon, ref, seed, daemon.unix))
 
     def get(self, daemon, ref, seed, target=None, flags=()):
         return measure(self.client("get", daemon, ref, seed, target, flags), daemon)
 
     def remove(self, daemon, ref):
-        run_json(self.client("remove", daemon, ref, 0))
+        run_json(self.client("remove", daemon, ref, 0, daemon.unix))
 
     # --- baselines ---
 

@@ -11,7 +11,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <thread>
@@ -40,6 +42,7 @@ constexpr uint64_t kRowBytes = 1 << 20;
 
 struct Flags {
   std::string server;
+  std::string tls_ca;
   std::string ref;
   uint64_t bytes = 1 << 30;  // Of the tensor, or of each of many.
   uint32_t streams = 1;
@@ -79,6 +82,11 @@ Client ConnectTo(const Flags& flags) {
   options.chunk_bytes = flags.chunk_bytes;
   options.retry_for = absl::ZeroDuration();  // A repetition would be measured as if it were slowness.
   options.user_agent = "client_benchmark";
+  if (!flags.tls_ca.empty()) {
+    std::ifstream file(flags.tls_ca, std::ios::binary);
+    if (!file) FailErrno(flags.tls_ca);
+    options.tls.emplace().root_certificates.assign(std::istreambuf_iterator<char>(file), {});
+  }
   return OrFail(Client::Connect(flags.server, options));
 }
 
@@ -239,6 +247,7 @@ int Main(int argc, char** argv) {
   for (const auto& [name, help, run] : commands) {
     CLI::App* command = app.add_subcommand(name, help);
     command->add_option("--server", flags.server)->required();
+    command->add_option("--tls-ca", flags.tls_ca, "PEM file; without it plain text");
     command->add_option("--ref", flags.ref, "NAME@STEP")->required();
     command->add_option("--bytes", flags.bytes, "Of a tensor")->transform(CLI::AsSizeValue(false));
     command->add_option("--streams", flags.streams, "At once, each a writer or reader of its part")

@@ -80,6 +80,7 @@ class Client {
   absl::StatusOr<CheckpointInfo> SetTag(const SetTagSpec& spec) const;
   absl::Status DeleteTag(const DeleteTagSpec& spec) const;
   absl::StatusOr<VerifyResult> Verify(const std::string& ref, const VerifyCallback& progress = nullptr) const;
+  absl::StatusOr<ConversionResult> Convert(const ConvertSpec& spec, const ConvertCallback& progress = nullptr) const;
   absl::StatusOr<GarbageReport> CollectGarbage(bool dry_run, const GarbageCallback& progress = nullptr) const;
   absl::StatusOr<ServerInfo> GetServerInfo() const;
 

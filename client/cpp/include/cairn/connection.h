@@ -98,6 +98,7 @@ class GetStream {
 };
 
 using VerifyCallback = std::function<void(const VerifyProgress&)>;
+using ConvertCallback = std::function<void(const ConversionProgress&)>;
 using GarbageCallback = std::function<void(const GarbageReport&)>;
 
 // A daemon. Thread-safe; all calls block.
@@ -131,6 +132,9 @@ class Connection {
 
   // `progress` may be null; it is called in the calling thread.
   virtual absl::StatusOr<VerifyResult> Verify(const std::string& ref, const VerifyCallback& progress) = 0;
+  // Runs in the daemon; cancelled with the call. Files that an attempt has written whole, while its answer was lost, are
+  // ALREADY_EXISTS for the next one unless `overwrite` is set.
+  virtual absl::StatusOr<ConversionResult> Convert(const ConvertSpec& spec, const ConvertCallback& progress) = 0;
   virtual absl::StatusOr<GarbageReport> CollectGarbage(bool dry_run, const GarbageCallback& progress) = 0;
   virtual absl::StatusOr<ServerInfo> GetServerInfo() = 0;
 };

@@ -209,6 +209,42 @@ struct VerifyResult {
   std::vector<VerifyProblem> problems;  // Empty: the checkpoint is whole.
 };
 
+// One end of a conversion that the daemon runs: a checkpoint of its own, or files on its machine, below a folder that its
+// operator allows (--file-roots).
+struct ConvertPlace {
+  std::string ref;     // Exactly one of ref and path. A target is NAME@STEP.
+  std::string path;    // Absolute.
+  std::string format;  // Of files: "safetensors", "trainstate_params", ... Empty: the daemon finds out.
+};
+struct ConvertSpec {
+  ConvertPlace source;
+  ConvertPlace target;
+  std::vector<std::string> select;   // As in GetSpec.
+  std::optional<Dtype> float_dtype;  // Every float tensor is cast to it. Nothing: as it is.
+  bool weights_only = false;         // Of a train state the parameters, as a tree of their own.
+  // Targets that are files.
+  uint64_t max_shard_bytes = 0;
+  std::string separator = ".";
+  bool drop_unsupported = false;
+  bool overwrite = false;  // Refs too.
+  // Targets that are refs. The same key goes on where an interrupted conversion stopped; empty: a new one.
+  std::string session_key;
+  std::map<std::string, std::string> metadata;
+};
+struct ConversionProgress {
+  uint64_t bytes_done = 0;  // Of the target's, those included that it had already.
+  uint64_t bytes_total = 0;
+  uint64_t bytes_skipped = 0;
+  uint64_t entries_done = 0;
+  uint64_t entries_total = 0;
+};
+struct ConversionResult {
+  ConversionProgress progress;
+  std::string source_format;  // Of files.
+  std::string target_format;
+  std::optional<CheckpointInfo> checkpoint;  // Of a target that is a ref.
+};
+
 struct GarbageReport {
   uint64_t purged_checkpoints = 0;
   uint64_t expired_sessions = 0;

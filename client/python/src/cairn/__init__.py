@@ -13,7 +13,7 @@ filled in place when they are loaded (``into=``). Importing this package needs N
 from __future__ import annotations
 
 from cairn import dtypes
-from cairn._native import __version__
+from cairn._native import Opaque, __version__
 from cairn.arrays import Shard
 from cairn.checkpoint import Checkpoint, CheckpointList, Entry
 from cairn.client import Client
@@ -41,6 +41,7 @@ from cairn.errors import (
 from cairn.progress import Progress
 from cairn.results import GarbageReport, Problem, ServerInfo, Verification
 from cairn.save import SaveResult
+from cairn.tls import Tls
 from cairn.tree import ELSEWHERE
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "InternalError",
     "InvalidArgumentError",
     "NotFoundError",
+    "Opaque",
     "OutOfRangeError",
     "PermissionDeniedError",
     "Problem",
@@ -69,6 +71,7 @@ __all__ = [
     "SaveResult",
     "ServerInfo",
     "Shard",
+    "Tls",
     "TreeMismatchError",
     "UnauthenticatedError",
     "UnavailableError",

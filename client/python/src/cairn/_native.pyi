@@ -41,7 +41,7 @@ wanted for the first time, which is within ``put_tensor`` (or never, if the daem
 the result is kept until the bytes are durable. What it raises comes out of the call that wanted the bytes."""
 
 Value: TypeAlias = Any
-"""None, bool, int of any size, float, complex, str, bytes; :class:`Children`; list, tuple and dict of values (exactly
+"""None, bool, int of any size, float, complex, str, bytes; :class:`Opaque`; :class:`Children`; list, tuple and dict of values (exactly
 these types or subclasses of them), nested at most 60 deep. NumPy scalars are not values: they are tensors."""
 
 __version__: Final[str]
@@ -106,6 +106,25 @@ class Children:
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __repr__(self) -> str: ...
+
+@final
+class Opaque:
+    """An object of a class that Cairn does not know, as it came out of a checkpoint of PyTorch's: an ``argparse.Namespace``,
+    a learning rate schedule. It can be saved again and written to formats that hold it; nothing in Cairn unpickles it."""
+
+    def __init__(self, pickle: bytes) -> None:
+        """``pickle``: of the object alone. It is not looked at."""
+    @property
+    def pickle(self) -> bytes:
+        """``pickle.loads`` of this makes the object, and runs whatever code the pickle names: only for checkpoints that you
+        trust."""
+    @property
+    def description(self) -> str:
+        """What the pickle names: ``"argparse.Namespace"``."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __repr__(self) -> str: ...
+    def __str__(self) -> str: ...
 
 @final
 class DlpackMemory:
@@ -314,6 +333,10 @@ class SaveWriter:
     def close(self) -> None:
         """Ends the stream without finishing; the session stays open. Does nothing when called again or after commit()."""
 
+def advise_huge_pages(memory: WriteableBuffer) -> None:
+    """Of new memory, before it is written: NumPy does the same for its arrays. Changes no byte, and nothing at all where the
+    system has none."""
+
 @final
 class LoadStream:
     """Entries on their way to this process, in the order of the answer, made by :meth:`Client.load`. One thread at a time;
@@ -441,11 +464,12 @@ class Client:
         root_certificates: str = "",
         client_certificate: str = "",
         client_key: str = "",
+        server_name: str = "",
         bearer_token: str = "",
         user_agent: str = "",
     ) -> None:
         """``target``: HOST:PORT or unix:/PATH. Certificates and key are PEM texts; ``tls`` without root_certificates uses those
-        of the system. ``call_timeout`` is for one attempt of a short call, ``long_call_timeout`` for finish, commit and
+        of the system. ``server_name``: what the daemon's certificate must be for, if not for the host of the target. ``call_timeout`` is for one attempt of a short call, ``long_call_timeout`` for finish, commit and
         delete. INVALID_ARGUMENT for a target or options that cannot work."""
     @property
     def target(self) -> str: ...

@@ -15,6 +15,7 @@ from cairn.progress import Meter, ProgressCallback, Reporter
 from cairn.results import GarbageReport, ServerInfo, Verification
 from cairn.save import AssetContent, SaveRequest, SaveResult, save, who
 from cairn.sinks import Framework
+from cairn.tls import Tls, read, resolve
 
 DEFAULT_TARGET: Final = "localhost:7710"
 
@@ -37,12 +38,12 @@ class Client:
     :param call_timeout: seconds for one attempt of a short call.
     :param max_unacknowledged_bytes: how much of a save may be on its way without being durable. It bounds the
         memory for arrays that have to be copied (those on a device, or not in C order).
-    :param tls: speak TLS. The daemon itself has none yet; for a proxy in front of it.
-    :param root_certificates: PEM text; without it those of the system.
-    :param client_certificate: PEM text, with `client_key`.
-    :param client_key: PEM text.
+    :param tls: speak TLS: with the files of a :class:`cairn.Tls`, or, if True, with the authorities of the system. Without
+        it the environment variables ``CAIRN_TLS`` (1 or 0), ``CAIRN_TLS_CA``, ``CAIRN_TLS_CERT``, ``CAIRN_TLS_KEY`` and
+        ``CAIRN_TLS_SERVER_NAME`` say so, unless the target is a Unix socket, which is always plain.
     :param bearer_token: sent with each call. With TLS or a Unix socket only.
     :raises InvalidArgumentError: for a target or options that cannot work.
+    :raises OSError: if a file of `tls` cannot be read.
 
     A client is a context manager; leaving it closes it. So does forgetting it.
 
@@ -59,22 +60,22 @@ class Client:
         retry_for: float = 120.0,
         call_timeout: float = 60.0,
         max_unacknowledged_bytes: int = 512 << 20,
-        tls: bool = False,
-        root_certificates: str = "",
-        client_certificate: str = "",
-        client_key: str = "",
+        tls: Tls | bool | None = None,
         bearer_token: str = "",
     ) -> None:
         self._target = target or os.environ.get("CAIRN_SERVER") or DEFAULT_TARGET
+        tls = resolve(tls, self._target)
+        pem = read(tls)
         self._native: _native.Client | None = _native.Client(
             self._target,
             retry_for=retry_for,
             call_timeout=call_timeout,
             max_unacknowledged_bytes=max_unacknowledged_bytes,
-            tls=tls,
-            root_certificates=root_certificates,
-            client_certificate=client_certificate,
-            client_key=client_key,
+            tls=tls is not None,
+            root_certificates=pem.root_certificates,
+            client_certificate=pem.client_certificate,
+            client_key=pem.client_key,
+            server_name=(tls.server_name or "") if tls is not None else "",
             bearer_token=bearer_token,
             user_agent=f"cairn-python/{_native.__version__}",
         )

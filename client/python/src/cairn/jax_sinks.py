@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -32,6 +33,18 @@ def numpy_dtype(name: str, path: str) -> np.dtype[Any]:
     return dtype
 
 
+_ALIGNMENT = 64
+"""What XLA wants of memory that it takes over as it is."""
+
+
+def new_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Memory for a JAX array. On the host ``jax.device_put`` makes an array of it without a copy; nobody else has it."""
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + size].view(dtype).reshape(shape)
+
+
 class NewJax:
     """A new array on `device` (or with that sharding); on JAX's default device if None."""
 
@@ -44,7 +57,7 @@ class NewJax:
         return () if self._box is None else (self._box,)
 
     def open(self, dtype: str, shape: tuple[int, ...], path: str) -> Sequence[Any]:
-        self._array = np.empty(shape if self._box is None else self._box[1], numpy_dtype(dtype, path))
+        self._array = new_array(shape if self._box is None else self._box[1], numpy_dtype(dtype, path))
         return (dtypes.byte_view(self._array),)
 
     def close(self) -> Any:
@@ -74,7 +87,7 @@ class LikeJax:
 
     def open(self, dtype: str, shape: tuple[int, ...], path: str) -> Sequence[Any]:
         kind = numpy_dtype(dtype, path)
-        self._arrays = [np.empty(extent, kind) for _, extent in self._boxes]
+        self._arrays = [new_array(extent, kind) for _, extent in self._boxes]
         return [dtypes.byte_view(array) for array in self._arrays]
 
     def close(self) -> Any:

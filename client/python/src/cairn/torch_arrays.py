@@ -7,6 +7,8 @@ import importlib
 from collections.abc import Hashable
 from typing import Any
 
+import numpy as np
+
 from cairn import dtypes
 from cairn.arrays import Part, Source
 from cairn.errors import InvalidArgumentError
@@ -60,6 +62,20 @@ def torch_shape(name: str, shape: tuple[int, ...], path: str) -> tuple[int, ...]
     return (*shape[:-1], shape[-1] // 2)
 
 
+class _HostMemory:
+    """The memory of a tensor for NumPy. ``tensor.numpy()`` would forbid for ever to resize its storage, which fully
+    sharded training does."""
+
+    def __init__(self, tensor: Any) -> None:
+        self._tensor = tensor  # Lives as long as the array.
+        self.__array_interface__ = {
+            "version": 3,
+            "data": (tensor.data_ptr(), False),
+            "shape": (tensor.numel() * tensor.element_size(),),
+            "typestr": "|u1",
+        }
+
+
 def is_direct(tensor: Any) -> bool:
     """Its bytes lie in the host's memory as they are sent."""
     return tensor.device.type == "cpu" and tensor.is_contiguous() and not tensor.is_conj() and not tensor.is_neg()
@@ -67,8 +83,7 @@ def is_direct(tensor: Any) -> bool:
 
 def host_bytes(tensor: Any) -> Any:
     """The bytes of a direct tensor as a flat NumPy array, without a copy."""
-    torch = importlib.import_module("torch")
-    return tensor.detach().reshape(-1).view(torch.uint8).numpy()
+    return np.asarray(_HostMemory(tensor.detach())) if tensor.numel() else np.empty(0, np.uint8)
 
 
 def identity(tensor: Any) -> Hashable:

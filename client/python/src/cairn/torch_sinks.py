@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from cairn import dtypes, torch_arrays
+from cairn import _native, dtypes, torch_arrays
 from cairn.sinks import Box, FilledSink
 
 
@@ -25,7 +25,9 @@ class NewTorch:
         torch = importlib.import_module("torch")
         wanted = torch_arrays.torch_shape(dtype, shape if self._box is None else self._box[1], path)
         self._tensor = torch.empty(wanted, dtype=dtypes.to_torch(dtype, path), device="cpu")
-        return (torch_arrays.host_bytes(self._tensor),)
+        memory = torch_arrays.host_bytes(self._tensor)
+        _native.advise_huge_pages(memory)
+        return (memory,)
 
     def close(self) -> Any:
         return self._tensor if self._device is None else self._tensor.to(self._device)

@@ -9,7 +9,7 @@
 | empty dict, list, tuple | a value |
 | dict with other keys | one value, if there is no array in it; otherwise refused |
 | array | tensor; the same memory a second time: an alias |
-| None, bool, int, float, complex, str, bytes | value |
+| None, bool, int, float, complex, str, bytes, Opaque | value |
 
 No entry stands at the root itself. So the kind of a list or tuple there is recorded beside the classes; and a tree
 that is one leaf stands at the path ``value``, which is recorded too.
@@ -27,7 +27,7 @@ from cairn.errors import InvalidArgumentError
 
 Path: TypeAlias = tuple[str | int, ...]
 
-PLAIN = (type(None), bool, int, float, complex, str, bytes)
+PLAIN = (type(None), bool, int, float, complex, str, bytes, _native.Opaque)
 _MOST_VALUE_BYTES = 900 << 10  # What travels in the header of a message, which has 1 MiB.
 _MOST_SEQUENCE_BYTES = 64 << 10
 _MOST_DEPTH = 60
@@ -226,6 +226,13 @@ def _plain_leaf(node: Any, path: Path) -> Any:
                 "it as an asset, or as np.frombuffer(...)"
             )
         return node if type(node) is kind else kind(node)
+    if isinstance(node, _native.Opaque):
+        if len(node.pickle) > _MOST_VALUE_BYTES:
+            raise InvalidArgumentError(
+                f"{_at(path)}: {node} is too big for a value, which has at most {_MOST_VALUE_BYTES} bytes; save its "
+                "pickle as an asset"
+            )
+        return node
     return None
 
 
@@ -254,7 +261,10 @@ def _is_utf8(text: str) -> bool:
 
 
 def _text_bytes(items: Iterable[Any]) -> int:
-    return sum(len(x) + 5 if isinstance(x, (str, bytes)) else 17 for x in items)
+    return sum(
+        len(x) + 5 if isinstance(x, (str, bytes)) else len(x.pickle) + 5 if isinstance(x, _native.Opaque) else 17
+        for x in items
+    )
 
 
 def _at(path: Path) -> str:

@@ -1,10 +1,11 @@
 """One module per kind of comparison. A case is a function that takes a Workplace and gives Groups."""
 
-from harness.cases import disk, files, memory, micro, python, small, wire
+from harness.cases import disk, files, memory, micro, python, small, tls, wire
 
 CASES = {
     "put": wire.put,
     "get": wire.get,
+    "tls": tls.tls,
     "streams": wire.streams,
     "durable": disk.durable,
     "load": disk.load,

@@ -64,7 +64,8 @@ def client(place):
 
 
 def frameworks(place):
-    """To a disk and durable; loads are of everything into new arrays, with a warm page cache."""
+    """To a disk and durable; loads are of everything, with a warm page cache: into new arrays, but for DCP, which fills those
+    that are there and is compared with a load that does the same."""
     with_python = _has_package(place)
     us = f"Cairn, {'Python' if with_python else 'C++'} client, TCP"
 
@@ -101,6 +102,7 @@ def frameworks(place):
 
     @contextlib.contextmanager
     def prepare(what):
+        there = []
         with place.daemon(place.disk) as daemon, place.scratch(place.disk) as folder:
             if what == "save":
                 cairn = (lambda seed: _save(place, daemon, seed)) if with_python else (lambda seed: place.put_once(daemon, seed))
@@ -117,11 +119,19 @@ def frameworks(place):
                         return _run(place, "load-new", daemon, ref, saved)
                     return place.get(daemon, ref, saved, flags=["--fresh"])
 
-            yield [Contender("cairn", us, cairn, True), *others(what, folder)]
+                def cairn_into(_):
+                    return _run(place, "load-into", daemon, ref, saved) if with_python else place.get(daemon, ref, saved)
+
+                there.append(Contender("into", f"{us}, arrays that are there", cairn_into, True))
+            yield [Contender("cairn", us, cairn, True), *there, *others(what, folder)]
 
     for what in ("save", "load"):
         how = "Save to a disk, durable" if what == "save" else "Load everything from a disk into new arrays, warm page cache"
-        goals = [goal_against(f"Cairn / {title}", "cairn", name, 1.0) for name, (title, _) in FRAMEWORKS.items()]
+        alike = [name for name in FRAMEWORKS if what == "save" or name != "dcp"]
+        goals = [goal_against(f"Cairn / {FRAMEWORKS[name][0]}", "cairn", name, 1.0) for name in alike]
+        if what == "load":
+            goals.append(goal_against("Cairn / torch DCP, both into arrays that are there", "into", "dcp", 1.0))
+            goals.append(goal_against("Cairn into new arrays / torch DCP into those that are there", "cairn", "dcp"))
         yield Group("frameworks", f"{how}: float32 arrays of 64 MiB", lambda what=what: prepare(what), goals)
 
 

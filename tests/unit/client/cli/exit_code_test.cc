@@ -1,6 +1,7 @@
 #include "client/cli/exit_code.h"
 
 #include "absl/strings/match.h"
+#include "common/base/error_info.h"
 #include "gtest/gtest.h"
 
 namespace cairn::cli {
@@ -21,6 +22,11 @@ TEST(ExitCode, MapsEveryCodeThatScriptsActOn) {
   EXPECT_EQ(ExitCodeFor(absl::UnavailableError("x")), 6);
   EXPECT_EQ(ExitCodeFor(absl::DeadlineExceededError("x")), 6);
   EXPECT_EQ(ExitCodeFor(absl::CancelledError("x")), 130);
+}
+
+TEST(ExitCode, DisagreementAboutTlsIsAServerThatCannotBeReached) {
+  EXPECT_EQ(ExitCodeFor(WithErrorInfo(absl::FailedPreconditionError("x"), {"TLS_REQUIRED", {}})), 6);
+  EXPECT_EQ(ExitCodeFor(WithErrorInfo(absl::UnauthenticatedError("x"), {"TLS_CLIENT_CERTIFICATE", {}})), 6);
 }
 
 TEST(ExitCode, CountsATruncatedFileAsDamaged) {

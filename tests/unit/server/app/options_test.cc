@@ -52,6 +52,15 @@ absl::StatusOr<ParsedOptions> ParseFile(const std::string& text) {
   return Parse({"--config", file.path()});
 }
 
+TEST(ParseOptions, CertificateAndKeyComeTogether) {
+  CAIRN_EXPECT_OK(Parse({"--tls-cert", "c"}, {{"CAIRND_TLS_KEY", "k"}}));
+  EXPECT_THAT(Parse({"--tls-cert", "c"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, "tls_cert (--tls-cert): expected tls_cert and tls_key together, found no tls_key"));
+  EXPECT_THAT(Parse({}, {{"CAIRND_TLS_KEY", "k"}}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("tls_key (environment variable CAIRND_TLS_KEY)")));
+  EXPECT_THAT(Parse({"--tls-client-ca", "ca"}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("tls_client_ca")));
+}
+
 TEST(ParseOptions, NeedsNothing) {
   CAIRN_ASSERT_OK_AND_ASSIGN(const ParsedOptions parsed, Parse({}));
   EXPECT_EQ(parsed.action, DaemonAction::kRun);
