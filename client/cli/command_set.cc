@@ -18,7 +18,7 @@ namespace {
 
 constexpr char kRootFooter[] =
     R"(A ref is NAME@STEP, NAME@TAG or NAME (the latest step). A file is a path, or PREFIX::PATH where the prefix names
-its format (easylm, params, trainstate, trainstate_params, safetensors).
+its format (easylm, params, trainstate, trainstate_params, flax, flax_params, safetensors, npz).
 
 Examples:
   cairn push model.safetensors team/run@1000
@@ -36,10 +36,11 @@ std::string ExamplesFooter(const std::vector<std::string>& examples) {
 
 }  // namespace
 
-CommandSet::CommandSet(std::string default_server)
+CommandSet::CommandSet(std::string default_server, TlsFlags tls_environment)
     : root_(std::make_unique<CLI::App>("Saves, finds, loads and converts machine-learning checkpoints.",
                                        "cairn")) {
   globals_.server = std::move(default_server);
+  globals_.tls_environment = std::move(tls_environment);
   // At most one. Whether there is one, and nothing unknown before it, CheckCommand() says: CLI11 would not name it.
   root_->require_subcommand(0, 1);
   root_->allow_extras();
@@ -57,6 +58,18 @@ void CommandSet::AddGlobalOptions(CLI::App& app) {
                  "The daemon: HOST:PORT or unix:/PATH [env CAIRN_SERVER, else localhost:7710]")
       ->type_name("ADDR")
       ->group(kGroup);
+  app.add_flag_function("--tls,!--no-tls", [this](int64_t count) { globals_.tls.tls = count > 0; },
+                        "Speak TLS, with the system's authorities [env CAIRN_TLS=1]")
+      ->group(kGroup);
+  const auto add_tls = [&](const char* name, std::string& value, const char* type, const char* help) {
+    app.add_option(name, value, help)->type_name(type)->group(kGroup);
+  };
+  add_tls("--tls-ca", globals_.tls.ca, "FILE", "TLS, with the authorities of this PEM file [env CAIRN_TLS_CA]");
+  add_tls("--tls-cert", globals_.tls.cert, "FILE",
+          "This client's certificate, for a daemon that wants one [env CAIRN_TLS_CERT]");
+  add_tls("--tls-key", globals_.tls.key, "FILE", "The key of --tls-cert [env CAIRN_TLS_KEY]");
+  add_tls("--tls-server-name", globals_.tls.server_name, "NAME",
+          "The name to expect in the daemon's certificate [env CAIRN_TLS_SERVER_NAME, else that of --server]");
   app.add_flag("--json", globals_.json, "Results as JSON: one object, or one a line for lists")
       ->group(kGroup);
   app.add_flag("-q,--quiet", globals_.quiet, "Only results and errors")->group(kGroup);

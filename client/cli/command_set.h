@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "client/cli/console.h"
+#include "client/cli/tls_flags.h"
 #include "common/base/cancellation.h"
 
 namespace CLI {
@@ -19,6 +20,8 @@ namespace cairn::cli {
 // Options that every command takes, before or after its name.
 struct GlobalOptions {
   std::string server;
+  TlsFlags tls;
+  TlsFlags tls_environment;
   bool json = false;
   bool quiet = false;
   bool no_progress = false;
@@ -37,8 +40,8 @@ class CommandSet {
  public:
   using Run = std::function<absl::Status(CommandContext&)>;
 
-  // `default_server`: what --server is when it is not given.
-  explicit CommandSet(std::string default_server);
+  // `default_server`: what --server is when it is not given. `tls_environment`: where the options of TLS are not.
+  explicit CommandSet(std::string default_server, TlsFlags tls_environment = {});
   ~CommandSet();
   CommandSet(const CommandSet&) = delete;
   CommandSet& operator=(const CommandSet&) = delete;

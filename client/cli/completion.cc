@@ -17,6 +17,7 @@ struct OptionWords {
   std::vector<std::string> names;  // "--server", "-q".
   std::string description;
   bool takes_value = false;
+  bool takes_file = false;
 };
 
 struct CommandWords {
@@ -37,6 +38,7 @@ std::vector<OptionWords> OptionsOf(const CLI::App& app) {
     for (const std::string& name : option->get_snames()) words.names.push_back("-" + name);
     words.description = option->get_description();
     words.takes_value = option->get_items_expected_max() > 0;
+    words.takes_file = option->get_type_name() == "FILE";
     options.push_back(std::move(words));
   }
   return options;
@@ -87,10 +89,11 @@ _cairn() {
   local cur="${COMP_WORDS[COMP_CWORD]}" words=("${COMP_WORDS[@]}") cword=$COMP_CWORD
   # Refs contain '@' and ':', at which readline breaks words; bash-completion puts them together again.
   declare -F _get_comp_words_by_ref >/dev/null && _get_comp_words_by_ref -n "@:" cur words cword
-  local command="" i options="--help --version --server --json --quiet --no-progress" values="" files=no refs=no
+  local command="" i options="--help --version --server --tls --no-tls --tls-ca --tls-cert --tls-key
+    --tls-server-name --json --quiet --no-progress" values="" files=no refs=no
   for ((i = 1; i < cword; i++)); do
     case "${words[i]}" in
-      --server) ((i++)) ;;
+      --server|--tls-ca|--tls-cert|--tls-key|--tls-server-name) ((i++)) ;;
       -*) ;;
       *) command="${words[i]}"; break ;;
     esac
@@ -106,6 +109,12 @@ _cairn() {
   absl::StrAppend(&script, R"SH(    *) files=yes ;;
   esac
   COMPREPLY=()
+  case "${words[cword-1]}" in
+    --tls-ca|--tls-cert|--tls-key)
+      compopt -o filenames 2>/dev/null
+      COMPREPLY=($(compgen -f -- "$cur"))
+      return ;;
+  esac
   if [[ "$cur" == -* ]]; then
     COMPREPLY=($(compgen -W "$options" -- "$cur"))
     return
@@ -138,11 +147,14 @@ _cairn() {
   local command="" i
   for (( i = 2; i < CURRENT; i++ )); do
     case "${words[i]}" in
-      --server) (( i++ )) ;;
+      --server|--tls-ca|--tls-cert|--tls-key|--tls-server-name) (( i++ )) ;;
       -*) ;;
       *) command="${words[i]}"; break ;;
     esac
   done
+  case "${words[CURRENT-1]}" in
+    --tls-ca|--tls-cert|--tls-key) _files; return ;;
+  esac
   commands=(
 )SH";
   for (const CommandWords& command : commands) {
@@ -179,7 +191,8 @@ std::string FishScript(const std::vector<CommandWords>& commands) {
       for (const std::string& name : option.names) {
         absl::StrAppend(&script, name.size() == 2 ? " -s " : " -l ", name.substr(name.size() == 2 ? 1 : 2));
       }
-      absl::StrAppend(&script, option.takes_value ? " -r" : "", " -d ", Quoted(option.description), "\n");
+      absl::StrAppend(&script, option.takes_value ? " -r" : "", option.takes_file ? " -F" : "", " -d ",
+                      Quoted(option.description), "\n");
     }
     if (!command.choices.empty()) {
       absl::StrAppend(&script, seen, " -a ", Quoted(absl::StrJoin(command.choices, " ")), "\n");

@@ -17,10 +17,11 @@ client::Options BaseOptions() {
   return options;
 }
 
-absl::StatusOr<client::Client> ConnectWith(const CommandContext& context, const client::Options& options) {
-  absl::StatusOr<client::Client> client = client::Client::Connect(context.globals.server, options);
-  if (absl::IsInvalidArgument(client.status()))
-    return UsageError(absl::StrCat("--server: ", client.status().message()));
+absl::StatusOr<client::Client> ConnectWith(const CommandContext& context, client::Options options) {
+  const GlobalOptions& globals = context.globals;
+  CAIRN_ASSIGN_OR_RETURN(options.tls, ReadTls(globals.server, globals.tls, globals.tls_environment));
+  absl::StatusOr<client::Client> client = client::Client::Connect(globals.server, options);
+  if (absl::IsInvalidArgument(client.status())) return UsageError(client.status().message());
   return client;
 }
 

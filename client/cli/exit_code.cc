@@ -9,6 +9,7 @@ namespace {
 
 constexpr absl::string_view kUsage = "USAGE";
 constexpr absl::string_view kDamagedFile = "DAMAGED_FILE";
+constexpr absl::string_view kTlsReason = "TLS_";  // How reasons begin for which no connection comes about.
 
 }  // namespace
 
@@ -25,6 +26,7 @@ int ExitCodeFor(const absl::Status& status) {
   const std::string reason = GetErrorInfo(status).reason;
   if (reason == kUsage) return kExitUsage;
   if (reason == kDamagedFile) return kExitDamaged;
+  if (absl::StartsWith(reason, kTlsReason)) return kExitUnreachable;
   switch (status.code()) {
     case absl::StatusCode::kOk:
       return kExitOk;

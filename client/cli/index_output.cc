@@ -10,6 +10,7 @@
 #include "client/cli/table.h"
 #include "client/cli/text.h"
 #include "common/base/status_macros.h"
+#include "common/pickle/pickle_values.h"
 #include "common/tensor/entry_kind_name.h"
 #include "common/tensor/selection.h"
 
@@ -55,7 +56,7 @@ nlohmann::json EntryToJson(const Entry& entry) {
       json["bytes"] = entry.byte_size;
       break;
     case EntryKind::kValue:
-      json["value"] = ValueToString(entry.value);
+      json["value"] = ValueToString(entry.value, DescribeOpaque);
       break;
     case EntryKind::kAlias:
       json["target"] = entry.target.ToString();
@@ -65,7 +66,7 @@ nlohmann::json EntryToJson(const Entry& entry) {
 }
 
 std::string ContentText(const Entry& entry) {
-  if (entry.kind == EntryKind::kValue) return FitRight(SafeText(ValueToString(entry.value)), kValueWidth);
+  if (entry.kind == EntryKind::kValue) return FitRight(SafeText(ValueToString(entry.value, DescribeOpaque)), kValueWidth);
   if (entry.kind == EntryKind::kAlias) return absl::StrCat("-> ", entry.target.ToString());
   return "";
 }

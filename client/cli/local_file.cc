@@ -12,9 +12,11 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
+#include "absl/strings/strip.h"
 #include "client/cli/exit_code.h"
-#include "common/format/checkpoint_file.h"
 #include "common/base/status_macros.h"
+#include "common/format/checkpoint_file.h"
 #include "common/io/posix_file.h"
 #include "common/tensor/ref.h"
 
@@ -44,6 +46,23 @@ absl::StatusOr<FileSpec> ParseFileArgument(absl::string_view text) {
   if (!spec.ok()) return UsageError(spec.status().message());
   if (spec->path.empty()) return UsageError(absl::StrCat("\"", text, "\": expected a path"));
   return spec;
+}
+
+std::optional<client::ConvertPlace> DaemonPlace(absl::string_view text) {
+  client::ConvertPlace place;
+  if (absl::ConsumePrefix(&text, "ref::")) {
+    place.ref = std::string(text);
+    return place;
+  }
+  if (!absl::ConsumePrefix(&text, "server::")) return std::nullopt;
+  // What comes before the path is for the daemon to understand.
+  const size_t end = text.find("::");
+  if (end != absl::string_view::npos && !absl::StrContains(text.substr(0, end), '/')) {
+    place.format = std::string(text.substr(0, end));
+    text.remove_prefix(end + 2);
+  }
+  place.path = std::string(text);
+  return place;
 }
 
 absl::StatusOr<OpenedFile> OpenLocalFile(absl::string_view text) {

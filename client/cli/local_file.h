@@ -1,10 +1,12 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "cairn/types.h"
 #include "common/format/all_formats.h"
 #include "common/format/format.h"
 
@@ -24,6 +26,10 @@ struct OpenedFile {
 };
 // USAGE for an unknown prefix; bytes that are not what the format demands count as damage (exit_code.h).
 absl::StatusOr<OpenedFile> OpenLocalFile(absl::string_view text);
+
+// "ref::NAME@STEP", a checkpoint of the daemon, or "server::PATH" and "server::PREFIX::PATH", files on its machine.
+// Nothing for what is a file here.
+std::optional<client::ConvertPlace> DaemonPlace(absl::string_view text);
 
 // Like ParseFileSpec, but its errors are the user's.
 absl::StatusOr<FileSpec> ParseFileArgument(absl::string_view text);

@@ -229,6 +229,7 @@ absl::Status Run(CommandContext& context, const Options& options) {
   CAIRN_ASSIGN_OR_RETURN(const std::optional<Dtype> dtype, ParseDtypeOption(options.from.dtype));
   CAIRN_RETURN_IF_ERROR(CheckOptions(options));
   CAIRN_ASSIGN_OR_RETURN(const OpenedFile file, OpenLocalFile(options.source));
+  CAIRN_RETURN_IF_ERROR(ReportLeftOut(context, options.from, file.reader->index()));
   CAIRN_RETURN_IF_ERROR(CheckOptimizerOptions(options.from, file.spec));
   CAIRN_ASSIGN_OR_RETURN(const PlanOptions plan_options,
                          MakePlanOptions(options.from, dtype, file.reader->index()));

@@ -20,6 +20,8 @@ void AddSourceOptions(CLI::App& command, SourceOptions& options, const std::stri
       .add_option("--select", options.select,
                   "Only these entries: paths, prefixes (params/), globs (**/kernel); !PATTERN leaves out")
       ->type_name("PATTERN...");
+  command.add_flag("--strict,!--no-strict", options.strict,
+                   "Refuse a source with objects that cannot be carried instead of leaving them out by name");
   auto* no_optimizer = command.add_flag("--no-optimizer", options.no_optimizer,
                                         "Of a train state only the parameters, as a tree of their own");
   command
@@ -32,7 +34,7 @@ void AddTargetOptions(CLI::App& command, TargetOptions& options) {
   command
       .add_option(
           "--to", options.format,
-          "Format of the target: easylm or safetensors [by prefix or name of the target, else safetensors]")
+          "Format of the target: easylm, flax, npz or safetensors [by prefix or name of the target, else safetensors]")
       ->type_name("FORMAT");
   command
       .add_option("--max-shard-size", options.max_shard_size,
@@ -95,6 +97,19 @@ absl::Status CheckOptimizerOptions(const SourceOptions& options, const FileSpec&
     return UsageError(
         "--keep-optimizer: the prefix trainstate_params:: leaves the optimizer out; use trainstate::");
   }
+  return absl::OkStatus();
+}
+
+absl::Status ReportLeftOut(CommandContext& context, const SourceOptions& options, const CheckpointIndex& source) {
+  constexpr size_t kShown = 5;
+  if (source.left_out.empty()) return absl::OkStatus();
+  std::string what;
+  for (size_t i = 0; i < std::min(kShown, source.left_out.size()); ++i) {
+    absl::StrAppend(&what, i == 0 ? "" : "; ", "\"", source.left_out[i].path.ToString(), "\": ", source.left_out[i].what);
+  }
+  if (source.left_out.size() > kShown) absl::StrAppend(&what, "; and ", source.left_out.size() - kShown, " more");
+  if (options.strict) return absl::InvalidArgumentError(absl::StrCat("--strict: the source holds what cannot be carried: ", what));
+  context.console.Note(absl::StrCat("left out, because it cannot be carried: ", what));
   return absl::OkStatus();
 }
 

@@ -27,6 +27,7 @@ struct SourceOptions {
   std::vector<std::string> select;
   bool no_optimizer = false;
   bool keep_optimizer = false;
+  bool strict = false;
 };
 void AddSourceOptions(CLI::App& command, SourceOptions& options, const std::string& dtype_help);
 
@@ -53,6 +54,9 @@ void NoteDefaultCast(CommandContext& context, const SourceOptions& options, int6
 
 // USAGE for --keep-optimizer with a source whose prefix leaves the optimizer out.
 absl::Status CheckOptimizerOptions(const SourceOptions& options, const FileSpec& source);
+
+// Says on stderr what the source holds and no entry can; with --strict that is INVALID_ARGUMENT.
+absl::Status ReportLeftOut(CommandContext& context, const SourceOptions& options, const CheckpointIndex& source);
 
 // USAGE for bad patterns; INVALID_ARGUMENT for --no-optimizer without a train state.
 absl::StatusOr<PlanOptions> MakePlanOptions(const SourceOptions& options, std::optional<Dtype> float_dtype,

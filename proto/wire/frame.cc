@@ -1,6 +1,7 @@
 #include "proto/wire/frame.h"
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <utility>
@@ -15,6 +16,8 @@ namespace {
 enum WireType : uint32_t { kVarint = 0, kFixed64 = 1, kLengthDelimited = 2, kFixed32 = 5 };
 
 constexpr int kMaxVarintBytes = 10;
+// Up to that size a copy costs less than a slice of its own with what keeps its bytes alive.
+constexpr uint64_t kMaxCopiedBytes = 8u << 10;
 
 void AppendVarint(uint64_t value, std::string* out) {
   while (value >= 0x80) {
@@ -125,14 +128,28 @@ grpc::ByteBuffer MakeFrame(const google::protobuf::MessageLite& header, absl::Sp
   uint64_t data_bytes = 0;
   for (const Buffer& piece : pieces) data_bytes += piece.size();
 
-  std::string front = header.SerializeAsString();
+  const size_t header_bytes = header.ByteSizeLong();
+  std::string tag;
   if (data_bytes > 0) {
-    AppendVarint(kDataField << 3 | kLengthDelimited, &front);
-    AppendVarint(data_bytes, &front);
+    AppendVarint(kDataField << 3 | kLengthDelimited, &tag);
+    AppendVarint(data_bytes, &tag);
+  }
+  const bool copy = data_bytes <= kMaxCopiedBytes;
+  grpc::Slice front(header_bytes + tag.size() + (copy ? data_bytes : 0));
+  uint8_t* out = const_cast<uint8_t*>(front.begin());  // Nobody else has it yet.
+  out = header.SerializeWithCachedSizesToArray(out);
+  out = std::copy(tag.begin(), tag.end(), out);
+  if (copy) {
+    for (const Buffer& piece : pieces) {
+      if (piece.empty()) continue;
+      std::memcpy(out, piece.data(), piece.size());
+      out += piece.size();
+    }
+    return grpc::ByteBuffer(&front, 1);
   }
   std::vector<grpc::Slice> slices;
   slices.reserve(1 + pieces.size());
-  slices.emplace_back(front);
+  slices.push_back(std::move(front));
   for (const Buffer& piece : pieces) {
     if (piece.empty()) continue;
     slices.emplace_back(const_cast<char*>(piece.data()), piece.size(), DropBuffer, new Buffer(piece));

@@ -16,7 +16,7 @@ namespace cairn::wire {
 inline constexpr uint32_t kDataField = 15;
 
 // Serialises `header` (whose `data` is empty) and appends the field `data` that consists of `pieces`. The frame
-// borrows the pieces: their owners live until gRPC has sent them.
+// borrows them, so that their owners live until gRPC has sent them, or copies them where they are small.
 grpc::ByteBuffer MakeFrame(const google::protobuf::MessageLite& header, absl::Span<const Buffer> pieces);
 
 // The reverse. `pieces` borrow the frame's slices (8 KiB to 1 MiB each) and keep them alive; empty pieces do not

@@ -13,6 +13,7 @@
 #include "cairn/v1/checkpoint_service.pb.h"
 #include "common/base/crc32c.h"
 #include "common/base/status_macros.h"
+#include "google/protobuf/arena.h"
 #include "proto/wire/frame.h"
 #include "proto/wire/proto_convert.h"
 #include "proto/wire/status_wire.h"
@@ -26,6 +27,8 @@ constexpr uint64_t kMaxRequestBytes = 16u << 20;  // A hundred thousand paths.
 constexpr uint32_t kMinChunkBytes = 4096;
 constexpr uint64_t kReadyChunks = 2;    // Read ahead of the write, so that neither waits for the other.
 constexpr size_t kMaxReadyFrames = 64;  // Small entries are read ahead in groups.
+// Frames below that size that have others behind them wait in the transport, to leave together.
+constexpr uint64_t kGatherBelow = 16u << 10;
 
 struct ParsedRequest {
   Ref ref;
@@ -90,21 +93,22 @@ class GetTensorReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
     const bool next = [&] {
       absl::MutexLock lock(&mu_);
       if (!ok) failed_ = true;
-      if (failed_ || ready_.empty()) {
-        writing_ = false;
-        return false;
+      const bool more = !failed_ && !ready_.empty();
+      if (more) TakeReadyLocked();
+      writing_ = more;
+      // Not after each of many small frames: waking a thread costs more than making one.
+      if (!more || (ready_bytes_ < service_.options.max_chunk_bytes * kReadyChunks && ready_.size() <= kMaxReadyFrames / 2)) {
+        ScheduleAdvanceLocked();
       }
-      TakeReadyLocked();
-      return true;
+      return more;
     }();
-    if (next) StartWrite(&current_.frame);
-    queue_.Schedule([self = self_] { self->Advance(); });
+    if (next) StartWrite(&current_.frame, current_.options);
   }
 
   void OnCancel() override {
     absl::MutexLock lock(&mu_);
     failed_ = true;
-    queue_.Schedule([self = self_] { self->Advance(); });
+    ScheduleAdvanceLocked();
   }
 
   void OnDone() override {
@@ -119,7 +123,13 @@ class GetTensorReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
   struct Frame {
     grpc::ByteBuffer frame;
     uint64_t bytes = 0;
+    grpc::WriteOptions options;
   };
+
+  void ScheduleAdvanceLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    if (std::exchange(advancing_, true)) return;
+    queue_.Schedule([self = self_] { self->Advance(); });
+  }
 
   void Open(const grpc::ByteBuffer& frame) {
     absl::StatusOr<ParsedRequest> request = ParseRequest(frame, service_.options.max_chunk_bytes);
@@ -156,7 +166,8 @@ class GetTensorReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
     message.mutable_header()->set_entries(download_->entries());
     message.mutable_header()->set_total_bytes(download_->total_bytes());
     absl::MutexLock lock(&mu_);
-    ready_.push_back({wire::MakeFrame(message, {}), 0});
+    ready_.push_back({wire::MakeFrame(message, {}), 0, {}});
+    advancing_ = true;
   }
 
   // Reads ahead as far as memory allows, starts a write if none is under way, and finishes when all is sent.
@@ -166,17 +177,23 @@ class GetTensorReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
       {
         absl::MutexLock lock(&mu_);
         if (failed_) {
-          if (writing_) return;  // OnWriteDone comes.
+          if (writing_) {  // OnWriteDone comes.
+            advancing_ = false;
+            return;
+          }
         } else if (!writing_ && !ready_.empty()) {
           TakeReadyLocked();
           writing_ = write = true;
         }
         read = !failed_ && !exhausted_ && ready_bytes_ < kReadyChunks * service_.options.max_chunk_bytes && ready_.size() < kMaxReadyFrames;
         if (!write && !read) {
-          if (writing_ || (!ready_.empty() && !failed_)) return;
+          if (writing_ || (!ready_.empty() && !failed_)) {
+            advancing_ = false;
+            return;
+          }
         }
       }
-      if (write) StartWrite(&current_.frame);
+      if (write) StartWrite(&current_.frame, current_.options);
       if (read) {
         absl::Status status = ReadNext();
         if (!status.ok()) {
@@ -203,7 +220,8 @@ class GetTensorReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
       exhausted_ = true;
       return absl::OkStatus();
     }
-    v1::GetTensorResponse message;
+    arena_.Reset();
+    v1::GetTensorResponse& message = *google::protobuf::Arena::CreateMessage<v1::GetTensorResponse>(&arena_);
     if (piece->start != nullptr) {
       v1::GetTensorResponse::Start* start = message.mutable_start();
       wire::ToProto(*piece->start, start->mutable_entry());
@@ -217,12 +235,12 @@ class GetTensorReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
     const uint64_t size = piece->data.size();
     if (size > 0) {
       message.mutable_chunk()->set_offset(piece->offset);
-      message.mutable_chunk()->set_crc32c(Crc32c(piece->data.bytes()));
+      message.mutable_chunk()->set_crc32c(piece->crc32c.has_value() ? *piece->crc32c : Crc32c(piece->data.bytes()));
     }
     message.set_finish(piece->finish);
     std::vector<Buffer> pieces;
     if (size > 0) pieces.push_back(std::move(piece->data));
-    Frame frame{wire::MakeFrame(message, pieces), size};
+    Frame frame{wire::MakeFrame(message, pieces), size, {}};
     absl::MutexLock lock(&mu_);
     ready_bytes_ += size;
     ready_.push_back(std::move(frame));
@@ -233,6 +251,7 @@ class GetTensorReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
     current_ = std::move(ready_.front());
     ready_.pop_front();
     ready_bytes_ -= current_.bytes;
+    if (current_.bytes < kGatherBelow && !ready_.empty()) current_.options.set_buffer_hint();
     write_started_ = absl::Now();
     scope_.add_bytes(current_.bytes);
   }
@@ -256,6 +275,7 @@ class GetTensorReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool failed_ ABSL_GUARDED_BY(mu_) = false;
   bool timed_out_ ABSL_GUARDED_BY(mu_) = false;
+  bool advancing_ ABSL_GUARDED_BY(mu_) = false;  // Advance() is queued, or runs and will look again.
   absl::Time write_started_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();
 
   Frame current_;  // Of the write that is under way.
@@ -263,6 +283,7 @@ class GetTensorReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
   // The queue's alone.
   ByteBudget::Reservation memory_;
   std::unique_ptr<Download> download_;
+  google::protobuf::Arena arena_;  // Of the message that is being made.
   bool exhausted_ = false;
   bool finished_ = false;
   absl::Status end_;

@@ -5,6 +5,7 @@
 
 #include "common/base/byte_budget.h"
 #include "common/base/thread_pool.h"
+#include "server/convert/allowed_roots.h"
 #include "server/engine/checkpoint_engine.h"
 #include "server/service/active_streams.h"
 #include "server/service/rpc_record.h"
@@ -28,7 +29,8 @@ struct ServiceContext {
   ThreadPool& job_pool;   // Long jobs: verification, garbage collection.
   ServiceOptions options;
   RpcObserver observer;   // May be null.
-  ActiveStreams streams;  // Ticked by the owner, every second or so.
+  ActiveStreams streams = {};  // Ticked by the owner, every second or so.
+  const AllowedRoots* file_roots = nullptr;  // What Convert may read and write; null: no files.
 };
 
 }  // namespace cairn

@@ -1,0 +1,167 @@
+#include "server/convert/convert_job.h"
+
+#include <memory>
+#include <utility>
+
+#include "absl/random/random.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/annotate.h"
+#include "common/base/status_macros.h"
+#include "common/convert/convert_plan.h"
+#include "common/convert/train_state.h"
+#include "common/format/all_formats.h"
+#include "common/format/checkpoint_file.h"
+#include "server/engine/stored_reader.h"
+#include "server/engine/stored_writer.h"
+
+namespace cairn {
+namespace {
+
+// Two windows, the extent or file buffers of either end, and an index of ordinary size.
+constexpr uint64_t kJobBytes = 32u << 20;
+
+absl::Status CheckPlace(const ConvertPlace& place, absl::string_view which) {
+  if (place.ref.empty() == place.path.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(which, ": expected either a ref or a path"));
+  }
+  if (!place.ref.empty() && !place.format.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(which, ": a ref has no format, found \"", place.format, "\""));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<FileSpec> SpecOf(const ConvertPlace& place) {
+  if (place.format.empty()) {
+    FileSpec spec;
+    spec.path = place.path;
+    return spec;
+  }
+  return ParseFileSpec(absl::StrCat(place.format, "::", place.path));
+}
+
+class ConvertJob {
+ public:
+  ConvertJob(CheckpointEngine& engine, const AllowedRoots& roots, const ConvertRequest& request)
+      : engine_(engine), roots_(roots), request_(request) {}
+
+  absl::StatusOr<ConvertResult> Run(const Cancellation& cancellation,
+                                    const std::function<void(const ConvertProgress&)>& report) {
+    CAIRN_RETURN_IF_ERROR(CheckPlace(request_.source, "source"));
+    CAIRN_RETURN_IF_ERROR(CheckPlace(request_.target, "target"));
+    if (absl::Status opened = OpenSource(); !opened.ok()) return Annotate(opened, "source");
+    if (absl::Status opened = OpenTarget(); !opened.ok()) return Annotate(opened, "target");
+    if (stored_ != nullptr && stored_->committed().has_value()) {
+      // An earlier attempt with this key got to the end, and its answer was lost.
+      result_.checkpoint = stored_->committed();
+      return result_;
+    }
+    CAIRN_ASSIGN_OR_RETURN(const ConvertPlan plan, MakePlan());
+    ConvertOptions options;
+    options.cancellation = cancellation;
+    options.may_drop = request_.drop_unsupported;
+    options.progress = [&](const ConvertProgress& progress) {
+      result_.progress = progress;
+      report(progress);
+    };
+    CAIRN_RETURN_IF_ERROR(RunConvert(*reader_, plan, *writer_, options));
+    if (stored_ != nullptr) result_.checkpoint = stored_->committed();
+    return result_;
+  }
+
+ private:
+  absl::Status OpenSource() {
+    if (!request_.source.ref.empty()) {
+      CAIRN_ASSIGN_OR_RETURN(const Ref ref, Ref::Parse(request_.source.ref));
+      CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<StoredReader> stored, engine_.OpenReader(ref));
+      source_uid_ = stored->row().uid;
+      reader_ = std::move(stored);
+      return absl::OkStatus();
+    }
+    CAIRN_ASSIGN_OR_RETURN(FileSpec spec, SpecOf(request_.source));
+    CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<const SourceTree> tree, roots_.OpenSource(spec.path));
+    if (spec.format == nullptr) {
+      CAIRN_ASSIGN_OR_RETURN(spec.format, DetectFormat(*tree));
+    }
+    result_.source_format = std::string(spec.format->name());
+    ReadOptions options;
+    options.variant = spec.variant;
+    CAIRN_ASSIGN_OR_RETURN(reader_, spec.format->Open(std::move(tree), options));
+    return absl::OkStatus();
+  }
+
+  absl::Status OpenTarget() {
+    if (!request_.target.ref.empty()) return OpenStoredTarget();
+    CAIRN_ASSIGN_OR_RETURN(const FileSpec spec, SpecOf(request_.target));
+    TargetFileOptions options;
+    options.max_shard_bytes = request_.max_shard_bytes;
+    options.separator = request_.separator;
+    options.drop_unsupported = request_.drop_unsupported;
+    options.overwrite = request_.overwrite;
+    CAIRN_ASSIGN_OR_RETURN(const TargetFile target, ResolveTarget(spec, options));
+    result_.target_format = std::string(target.format->name());
+    SinkTreeOptions sink_options;
+    sink_options.overwrite = target.overwrite;
+    CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<SinkTree> sink, roots_.CreateTarget(target.path, sink_options));
+    CAIRN_ASSIGN_OR_RETURN(writer_, target.format->Create(std::move(sink), target.options));
+    return absl::OkStatus();
+  }
+
+  absl::Status OpenStoredTarget() {
+    CAIRN_ASSIGN_OR_RETURN(const Ref ref, Ref::Parse(request_.target.ref));
+    if (!ref.step.has_value()) {
+      return absl::InvalidArgumentError(absl::StrCat("\"", request_.target.ref, "\": expected NAME@STEP, the checkpoint to be"));
+    }
+    SessionSpec spec;
+    spec.name = ref.name;
+    spec.step = *ref.step;
+    absl::BitGen random;
+    spec.client_key = !request_.session_key.empty()
+                          ? request_.session_key
+                          : absl::StrCat("convert-", absl::Hex(absl::Uniform<uint64_t>(random), absl::kZeroPad16));
+    spec.overwrite = request_.overwrite;
+    // What the source says of itself, unless the caller says otherwise.
+    spec.metadata = request_.metadata;
+    spec.metadata.insert(reader_->index().metadata.begin(), reader_->index().metadata.end());
+    spec.parent = source_uid_.empty() ? "" : absl::StrCat("uid:", source_uid_);
+    spec.created_by = request_.created_by;
+    CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<StoredWriter> stored, StoredWriter::Create(engine_, std::move(spec)));
+    stored_ = stored.get();
+    writer_ = std::move(stored);
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<ConvertPlan> MakePlan() const {
+    PlanOptions options;
+    options.float_dtype = request_.float_dtype;
+    CAIRN_ASSIGN_OR_RETURN(options.select, Selection::Parse(request_.select));
+    if (request_.weights_only) {
+      const std::optional<KeyPath> params = ParamsOfTrainState(reader_->index());
+      if (!params.has_value()) {
+        return absl::InvalidArgumentError(
+            "weights_only: the source is no train state: expected entries below \"params/params\", or below \"params\" beside others");
+      }
+      options.root = *params;
+    }
+    return MakeConvertPlan(reader_->index(), options);
+  }
+
+  CheckpointEngine& engine_;
+  const AllowedRoots& roots_;
+  const ConvertRequest& request_;
+  ConvertResult result_;
+  std::string source_uid_;
+  std::unique_ptr<CheckpointReader> reader_;
+  std::unique_ptr<CheckpointWriter> writer_;
+  StoredWriter* stored_ = nullptr;  // The writer, where the target is a ref.
+};
+
+}  // namespace
+
+absl::StatusOr<ConvertResult> RunConvertJob(CheckpointEngine& engine, const AllowedRoots& roots, ByteBudget& budget,
+                                            const ConvertRequest& request, const Cancellation& cancellation,
+                                            const std::function<void(const ConvertProgress&)>& report) {
+  const ByteBudget::Reservation memory = budget.AcquireBlocking(kJobBytes);
+  return ConvertJob(engine, roots, request).Run(cancellation, report);
+}
+
+}  // namespace cairn
