@@ -38,11 +38,16 @@ void ByteBudget::Acquire(uint64_t bytes, std::function<void(Reservation)> grante
   granted(Reservation(this, bytes));
 }
 
-ByteBudget::Reservation ByteBudget::TryAcquire(uint64_t bytes) {
+ByteBudget::Reservation ByteBudget::TryAcquire(uint64_t bytes, uint64_t leave) {
   absl::MutexLock lock(&mu_);
-  if (!waiters_.empty() || free_ < bytes) return {};
+  if (!waiters_.empty() || free_ < bytes || free_ - bytes < leave) return {};
   free_ -= bytes;
   return Reservation(this, bytes);
+}
+
+bool ByteBudget::HasWaiters() const {
+  absl::MutexLock lock(&mu_);
+  return !waiters_.empty();
 }
 
 ByteBudget::Reservation ByteBudget::AcquireBlocking(uint64_t bytes) {

@@ -40,8 +40,11 @@ class ByteBudget {
   // gets it.
   void Acquire(uint64_t bytes, std::function<void(Reservation)> granted) ABSL_LOCKS_EXCLUDED(mu_);
 
-  // An empty reservation (bytes() == 0) if the budget has not that much free now or others wait.
-  Reservation TryAcquire(uint64_t bytes) ABSL_LOCKS_EXCLUDED(mu_);
+  // An empty reservation (bytes() == 0) if others wait, or if less than `leave` would be free afterwards.
+  Reservation TryAcquire(uint64_t bytes, uint64_t leave = 0) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Whether somebody waits: whoever holds more than it needs gives it back then.
+  bool HasWaiters() const ABSL_LOCKS_EXCLUDED(mu_);
 
   // Blocks until the bytes are there. Not for callback threads.
   Reservation AcquireBlocking(uint64_t bytes) ABSL_LOCKS_EXCLUDED(mu_);

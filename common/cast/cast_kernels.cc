@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 
 #include "common/cast/float8_kernels.h"
 
@@ -10,6 +9,7 @@
 #define HWY_TARGET_INCLUDE "common/cast/cast_kernels.cc"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "common/cast/map_lanes-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace cairn::cast_internal::HWY_NAMESPACE {
@@ -95,13 +95,14 @@ HWY_INLINE V32 Float16ToFloat32(D32 d, V32 bits) {
 
 // Float32 to 16 bits, one vector.
 struct ToBfloat16 {
-  static hn::Vec<D16> Cast(D32 d, V32 bits) {
-    return hn::DemoteTo(D16(), hn::BitCast(hn::RebindToSigned<D32>(), hn::ShiftRight<16>(Float32ToBfloat16(d, bits))));
+  hn::Vec<D16> operator()(V32 bits) const {
+    return hn::DemoteTo(D16(), hn::BitCast(hn::RebindToSigned<D32>(), hn::ShiftRight<16>(Float32ToBfloat16(D32(), bits))));
   }
 };
 
 struct ToFloat16 {
-  static hn::Vec<D16> Cast(D32 d, V32 bits) {
+  hn::Vec<D16> operator()(V32 bits) const {
+    [[maybe_unused]] const D32 d;
 #if CAIRN_NATIVE_FLOAT16
     const hn::Rebind<hwy::float16_t, D32> df16;
     return hn::BitCast(D16(), hn::DemoteTo(df16, hn::BitCast(hn::RebindToFloat<D32>(), bits)));
@@ -112,11 +113,12 @@ struct ToFloat16 {
 };
 
 struct FromBfloat16 {
-  static V32 Cast(D32 d, hn::Vec<D16> codes) { return Bfloat16ToFloat32(d, hn::PromoteTo(d, codes)); }
+  V32 operator()(hn::Vec<D16> codes) const { return Bfloat16ToFloat32(D32(), hn::PromoteTo(D32(), codes)); }
 };
 
 struct FromFloat16 {
-  static V32 Cast(D32 d, hn::Vec<D16> codes) {
+  V32 operator()(hn::Vec<D16> codes) const {
+    const D32 d;
 #if CAIRN_NATIVE_FLOAT16
     const hn::Rebind<hwy::float16_t, D32> df16;
     return hn::BitCast(d, hn::PromoteTo(hn::RebindToFloat<D32>(), hn::BitCast(df16, codes)));
@@ -125,40 +127,6 @@ struct FromFloat16 {
 #endif
   }
 };
-
-template <class Kernel>
-void Narrow(const char* src, char* dst, size_t count) {
-  const D32 d32;
-  const D16 d16;
-  const size_t lanes = hn::Lanes(d32);
-  const auto* from = reinterpret_cast<const uint32_t*>(src);
-  auto* to = reinterpret_cast<uint16_t*>(dst);
-  size_t i = 0;
-  for (; i + lanes <= count; i += lanes) hn::StoreU(Kernel::Cast(d32, hn::LoadU(d32, from + i)), d16, to + i);
-  if (i == count) return;
-  HWY_ALIGN uint32_t rest[hn::MaxLanes(d32)] = {};
-  HWY_ALIGN uint16_t out[hn::MaxLanes(d32)];
-  std::memcpy(rest, src + 4 * i, 4 * (count - i));
-  hn::StoreU(Kernel::Cast(d32, hn::Load(d32, rest)), d16, out);
-  std::memcpy(dst + 2 * i, out, 2 * (count - i));
-}
-
-template <class Kernel>
-void Widen(const char* src, char* dst, size_t count) {
-  const D32 d32;
-  const D16 d16;
-  const size_t lanes = hn::Lanes(d32);
-  const auto* from = reinterpret_cast<const uint16_t*>(src);
-  auto* to = reinterpret_cast<uint32_t*>(dst);
-  size_t i = 0;
-  for (; i + lanes <= count; i += lanes) hn::StoreU(Kernel::Cast(d32, hn::LoadU(d16, from + i)), d32, to + i);
-  if (i == count) return;
-  HWY_ALIGN uint16_t rest[hn::MaxLanes(d32)] = {};
-  HWY_ALIGN uint32_t out[hn::MaxLanes(d32)];
-  std::memcpy(rest, src + 2 * i, 2 * (count - i));
-  hn::StoreU(Kernel::Cast(d32, hn::Load(d16, rest)), d32, out);
-  std::memcpy(dst + 4 * i, out, 4 * (count - i));
-}
 
 // Two vectors at a time: one permute then takes the upper halves of both.
 void NarrowToBfloat16(const char* src, char* dst, size_t count) {
@@ -175,12 +143,12 @@ void NarrowToBfloat16(const char* src, char* dst, size_t count) {
     hn::StoreU(hn::ConcatOdd(d16, hn::BitCast(d16, high), hn::BitCast(d16, low)), d16, to + i);
   }
 #endif
-  Narrow<ToBfloat16>(src + 4 * i, dst + 2 * i, count - i);
+  MapLanes(D32(), D16(), src + 4 * i, dst + 2 * i, count - i, ToBfloat16());
 }
 
-void NarrowToFloat16(const char* src, char* dst, size_t count) { Narrow<ToFloat16>(src, dst, count); }
-void WidenBfloat16(const char* src, char* dst, size_t count) { Widen<FromBfloat16>(src, dst, count); }
-void WidenFloat16(const char* src, char* dst, size_t count) { Widen<FromFloat16>(src, dst, count); }
+void NarrowToFloat16(const char* src, char* dst, size_t count) { MapLanes(D32(), D16(), src, dst, count, ToFloat16()); }
+void WidenBfloat16(const char* src, char* dst, size_t count) { MapLanes(D16(), D32(), src, dst, count, FromBfloat16()); }
+void WidenFloat16(const char* src, char* dst, size_t count) { MapLanes(D16(), D32(), src, dst, count, FromFloat16()); }
 
 #undef CAIRN_NATIVE_FLOAT16
 

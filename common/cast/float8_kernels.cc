@@ -2,7 +2,6 @@
 
 #include <array>
 #include <cstdint>
-#include <cstring>
 #include <mutex>
 #include <optional>
 
@@ -18,6 +17,7 @@
 #define HWY_TARGET_INCLUDE "common/cast/float8_kernels.cc"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "common/cast/map_lanes-inl.h"
 
 #ifndef CAIRN_COMMON_CAST_FLOAT8_TABLE
 #define CAIRN_COMMON_CAST_FLOAT8_TABLE
@@ -58,7 +58,7 @@ struct Float8 {
 // ties to even, normal and subnormal results alike: the low bits of the sum are then the significand. Operands that
 // the unit may flush are too small to matter.
 template <class F>
-V32 Narrow8(D32 d, V32 bits) {
+HWY_INLINE V32 Narrow8(D32 d, V32 bits) {
   const hn::RebindToFloat<D32> df;
   constexpr int kShift = 23 - F::kMantissa;
   const V32 all = hn::And(bits, hn::Set(d, 0x7fffffffu));
@@ -85,7 +85,7 @@ V32 Narrow8(D32 d, V32 bits) {
 }
 
 template <class F>
-V32 Widen8(D32 d, V32 bits) {
+HWY_INLINE V32 Widen8(D32 d, V32 bits) {
   const hn::RebindToFloat<D32> df;
   const hn::RebindToSigned<D32> di;
   constexpr int kShift = 23 - F::kMantissa;
@@ -112,48 +112,27 @@ V32 Widen8(D32 d, V32 bits) {
 // The rest of a narrowing, and all of it where there is nothing better.
 template <class F>
 void NarrowPlain(const char* src, char* dst, size_t count) {
-  const D32 d32;
-  const D8 d8;
-  const size_t lanes = hn::Lanes(d32);
-  const auto* from = reinterpret_cast<const uint32_t*>(src);
-  auto* to = reinterpret_cast<uint8_t*>(dst);
-  const auto narrow = [&](V32 bits) { return hn::DemoteTo(d8, hn::BitCast(hn::RebindToSigned<D32>(), Narrow8<F>(d32, bits))); };
-  size_t i = 0;
-  for (; i + lanes <= count; i += lanes) hn::StoreU(narrow(hn::LoadU(d32, from + i)), d8, to + i);
-  if (i == count) return;
-  HWY_ALIGN uint32_t rest[hn::MaxLanes(d32)] = {};
-  HWY_ALIGN uint8_t out[hn::MaxLanes(d32)];
-  std::memcpy(rest, src + 4 * i, 4 * (count - i));
-  hn::StoreU(narrow(hn::Load(d32, rest)), d8, out);
-  std::memcpy(dst + i, out, count - i);
+  const hn::RebindToSigned<D32> di;
+  MapLanes(D32(), D8(), src, dst, count,
+           [&](V32 bits) { return hn::DemoteTo(D8(), hn::BitCast(di, Narrow8<F>(D32(), bits))); });
 }
 
 template <class F>
 void WidenPlain(const char* src, char* dst, size_t count) {
-  const D32 d32;
-  const D8 d8;
-  const size_t lanes = hn::Lanes(d32);
-  const auto* from = reinterpret_cast<const uint8_t*>(src);
-  auto* to = reinterpret_cast<uint32_t*>(dst);
-  size_t i = 0;
-  for (; i + lanes <= count; i += lanes) hn::StoreU(Widen8<F>(d32, hn::PromoteTo(d32, hn::LoadU(d8, from + i))), d32, to + i);
-  if (i == count) return;
-  HWY_ALIGN uint8_t rest[hn::MaxLanes(d32)] = {};
-  HWY_ALIGN uint32_t out[hn::MaxLanes(d32)];
-  std::memcpy(rest, src + i, count - i);
-  hn::StoreU(Widen8<F>(d32, hn::PromoteTo(d32, hn::LoadU(d8, rest))), d32, out);
-  std::memcpy(dst + 4 * i, out, 4 * (count - i));
+  MapLanes(D8(), D32(), src, dst, count,
+           [](hn::Vec<D8> codes) { return Widen8<F>(D32(), hn::PromoteTo(D32(), codes)); });
 }
 
-#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+#if HWY_TARGET == HWY_AVX3_DL
 
 // Narrow8 for numbers that do not overflow, in four instructions a vector: the sign travels along, and one fused
 // operation adds the power of two, which is the number's own exponent field. The sum's upper word then holds sign and
 // exponent, its lower word the significand; a multiply-add of words joins them to sign and code << kPad.
 template <class F>
-__m512i Narrow8Wide(__m512 value) {
+HWY_INLINE __m512i Narrow8Wide(const char* from) {
   constexpr int kPad = 7 - F::kMantissa;
   constexpr int kSignOfFirst = 0, kLargerMagnitude = 3;
+  const __m512 value = _mm512_loadu_ps(from);
   const __m512 least = _mm512_castsi512_ps(_mm512_set1_epi32(F::kLeast << 23));
   const __m512 scale = _mm512_castsi512_ps(_mm512_set1_epi32((127 + 23 - F::kMantissa) << 23));
   const __m512 at_least = _mm512_range_ps(value, least, kSignOfFirst << 2 | kLargerMagnitude);
@@ -162,39 +141,46 @@ __m512i Narrow8Wide(__m512 value) {
   return _mm512_madd_epi16(_mm512_castps_si512(sum), _mm512_set1_epi32(1 << 16 | 1 << kPad));
 }
 
+// Bound by the two ports that execute vectors of 512 bits: 26 instructions for 64 numbers, and one or two more for what a
+// format does differently. So what overflows is only gathered; a block in which anything did is done again.
 template <class F>
 void NarrowVector(const char* src, char* dst, size_t count) {
   constexpr int kPad = 7 - F::kMantissa;
+  constexpr size_t kBlock = 1024, kAhead = 2048;
   const __m512i bias = _mm512_set1_epi16(static_cast<int16_t>((F::kLeast + 23 - F::kMantissa) << 7));
   const __m512i beyond_byte = _mm512_set1_epi16(static_cast<int16_t>(0x7fff & ~((0x80 << kPad) - 1)));
-  const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
   const __m512i sign_bits = _mm512_set1_epi8(static_cast<char>(0x80));
+  // Of each four words the codes, then the upper bytes, which begin with the sign; and where these groups come to lie.
+  constexpr int64_t kFour = int64_t{48} << 24 | int64_t{32} << 16 | int64_t{16} << 8;
+  const __m512i parts = _mm512_set1_epi64((kFour + 0x08080808) << 32 | (kFour + 0x01010101 * kPad));
+  const __m512i codes_of = _mm512_set_epi32(30, 26, 22, 18, 28, 24, 20, 16, 14, 10, 6, 2, 12, 8, 4, 0);
+  const __m512i signs_of = _mm512_add_epi32(codes_of, _mm512_set1_epi32(1));
   size_t i = 0;
-  for (; i + 64 <= count; i += 64) {
-    const char* const from = src + 4 * i;
-    const __m512i w0 = Narrow8Wide<F>(_mm512_loadu_ps(from)), w1 = Narrow8Wide<F>(_mm512_loadu_ps(from + 64));
-    const __m512i w2 = Narrow8Wide<F>(_mm512_loadu_ps(from + 128)), w3 = Narrow8Wide<F>(_mm512_loadu_ps(from + 192));
-    const __m512i low = _mm512_sub_epi16(_mm512_packs_epi32(w0, w1), bias);
-    const __m512i high = _mm512_sub_epi16(_mm512_packs_epi32(w2, w3), bias);
-    const __m512i codes = _mm512_packus_epi16(_mm512_srli_epi16(_mm512_slli_epi16(low, 1), kPad + 1),
-                                              _mm512_srli_epi16(_mm512_slli_epi16(high, 1), kPad + 1));
-    bool plain = _mm512_test_epi16_mask(_mm512_or_si512(low, high), beyond_byte) == 0;
-    if constexpr (F::kLargest < 0x7f && F::kKind == Specials::kIeee) {
-      plain &= _mm512_cmpgt_epu8_mask(codes, _mm512_set1_epi8(static_cast<char>(F::kInfinity))) == 0;
+  for (; i + kBlock <= count; i += kBlock) {
+    __m512i all = _mm512_setzero_si512();
+    for (size_t j = i; j < i + kBlock; j += 64) {
+      const char* const from = src + 4 * j;
+      // Without this the processor has too few lines on their way when src is in no cache.
+      for (size_t line = 0; line < 256; line += 64) _mm_prefetch(from + kAhead + line, _MM_HINT_T0);
+      const auto words = [&](const char* two) {
+        return _mm512_sub_epi16(_mm512_packs_epi32(Narrow8Wide<F>(two), Narrow8Wide<F>(two + 64)), bias);
+      };
+      const __m512i low = words(from), high = words(from + 128);
+      all = _mm512_ternarylogic_epi32(all, low, high, 0xfe);  // all | low | high
+      const __m512i low_parts = _mm512_multishift_epi64_epi8(parts, low);
+      const __m512i high_parts = _mm512_multishift_epi64_epi8(parts, high);
+      __m512i codes = _mm512_permutex2var_epi32(low_parts, codes_of, high_parts);
+      const __m512i signs = _mm512_permutex2var_epi32(low_parts, signs_of, high_parts);
+      if constexpr (F::kKind == Specials::kIeee) {
+        codes = _mm512_min_epu8(codes, _mm512_set1_epi8(static_cast<char>(F::kInfinity)));
+      }
+      __m512i bytes = _mm512_ternarylogic_epi32(codes, signs, sign_bits, 0xf8);  // codes | (signs & sign_bits)
+      if constexpr (F::kKind == Specials::kFnuz) {
+        bytes = _mm512_mask_mov_epi8(codes, _mm512_test_epi8_mask(codes, codes), bytes);  // No minus zero.
+      }
+      _mm512_storeu_si512(dst + j, bytes);
     }
-    if (!plain) {  // NaN, or beyond the largest.
-      NarrowPlain<F>(from, dst + i, 64);
-      continue;
-    }
-    const __m512i signs = _mm512_packs_epi16(low, high);
-    __m512i bytes;
-    if constexpr (F::kKind == Specials::kFnuz) {
-      bytes = _mm512_mask_blend_epi8(_mm512_test_epi8_mask(codes, codes), codes,
-                                     _mm512_ternarylogic_epi32(codes, signs, sign_bits, 0xf8));
-    } else {
-      bytes = _mm512_ternarylogic_epi32(codes, signs, sign_bits, 0xf8);  // codes | (signs & sign_bits)
-    }
-    _mm512_storeu_si512(dst + i, _mm512_permutexvar_epi32(order, bytes));
+    if (_mm512_test_epi16_mask(all, beyond_byte) != 0) NarrowPlain<F>(src + 4 * i, dst + i, kBlock);
   }
   NarrowPlain<F>(src + 4 * i, dst + i, count - i);
 }

@@ -10,7 +10,10 @@
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
 #include "common/format/easylm/easylm_format.h"
+#include "common/format/flax/flax_format.h"
+#include "common/format/npz/npz_format.h"
 #include "common/format/safetensors/safetensors_format.h"
+#include "common/format/torch/torch_format.h"
 
 namespace cairn {
 namespace {
@@ -64,7 +67,7 @@ bool IsPrefix(absl::string_view text) {
 }  // namespace
 
 const std::vector<const Format*>& AllFormats() {
-  static const auto& formats = *new std::vector<const Format*>{&SafetensorsFormat(), &EasyLmFormat()};
+  static const auto& formats = *new std::vector<const Format*>{&SafetensorsFormat(), &TorchFormat(), &EasyLmFormat(), &FlaxFormat(), &NpzFormat()};
   return formats;
 }
 

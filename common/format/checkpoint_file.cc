@@ -18,7 +18,9 @@ const Format* FormatByFileName(const std::string& path) {
   const std::string name = std::filesystem::path(path).filename().string();
   const bool easylm =
       absl::StartsWith(name, "streaming_params") || absl::StartsWith(name, "streaming_train_state");
-  return FormatByName(easylm ? kEasyLm : "safetensors").value();
+  if (easylm) return FormatByName(kEasyLm).value();
+  if (absl::EndsWith(name, ".npz")) return FormatByName("npz").value();
+  return FormatByName(absl::EndsWith(name, ".msgpack") ? "flax" : "safetensors").value();
 }
 
 }  // namespace

@@ -54,8 +54,8 @@ absl::StatusOr<std::vector<std::string>> ListRegularFiles(const std::string& fol
 
 class LocalSourceTree final : public SourceTree {
  public:
-  LocalSourceTree(std::string path, bool is_directory)
-      : path_(std::move(path)), is_directory_(is_directory) {}
+  LocalSourceTree(std::string path, bool is_directory, SourceTreeOptions options)
+      : path_(std::move(path)), is_directory_(is_directory), options_(std::move(options)) {}
 
   const std::string& name() const override { return path_; }
   bool is_directory() const override { return is_directory_; }
@@ -67,23 +67,24 @@ class LocalSourceTree final : public SourceTree {
 
   absl::StatusOr<std::unique_ptr<ByteSource>> Open(const std::string& name) const override {
     if (!is_directory_) {
-      if (name.empty()) return OpenFileSource(path_);
+      if (name.empty()) return OpenFileSource(path_, {.confined_to = options_.confined_to});
       return absl::InvalidArgumentError(
           absl::StrCat(path_, ": is one file, not a folder with \"", name, "\""));
     }
     CAIRN_RETURN_IF_ERROR(CheckName(path_, name));
-    return OpenFileSource((fs::path(path_) / name).string());
+    return OpenFileSource((fs::path(path_) / name).string(), {.confined_to = options_.confined_to});
   }
 
   absl::StatusOr<std::unique_ptr<SourceTree>> OpenParent() const override {
     if (is_directory_) return SourceTree::OpenParent();
     const fs::path parent = fs::path(path_).parent_path();
-    return OpenSourceTree(parent.empty() ? "." : parent.string());
+    return OpenSourceTree(parent.empty() ? "." : parent.string(), options_);
   }
 
  private:
   const std::string path_;
   const bool is_directory_;
+  const SourceTreeOptions options_;
 };
 
 class OneFileMemoryTree final : public SourceTree {
@@ -295,7 +296,16 @@ absl::StatusOr<bool> IsEmptyFolder(const fs::path& path) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<SourceTree>> OpenSourceTree(const std::string& path) {
+absl::StatusOr<std::unique_ptr<SourceTree>> OpenSourceTree(const std::string& path, SourceTreeOptions options) {
+  if (!options.confined_to.empty()) {
+    std::error_code error;
+    const fs::path real = fs::canonical(path, error);
+    if (error) return ErrnoStatus(error.value(), "open", path);
+    if (!IsWithin(real.string(), options.confined_to)) {
+      return absl::PermissionDeniedError(
+          absl::StrCat(path, ": leads out of ", options.confined_to, ", the only folder that may be read"));
+    }
+  }
   struct stat info;
   if (::stat(path.c_str(), &info) != 0) return ErrnoStatus(errno, "open", path);
   if (!S_ISDIR(info.st_mode) && !S_ISREG(info.st_mode)) {
@@ -303,7 +313,7 @@ absl::StatusOr<std::unique_ptr<SourceTree>> OpenSourceTree(const std::string& pa
         absl::StrCat(path, ": expected a file or a folder, found ", KindOfFile(info.st_mode)));
   }
   if (::access(path.c_str(), R_OK) != 0) return ErrnoStatus(errno, "open", path);
-  return std::make_unique<LocalSourceTree>(path, S_ISDIR(info.st_mode));
+  return std::make_unique<LocalSourceTree>(path, S_ISDIR(info.st_mode), std::move(options));
 }
 
 absl::StatusOr<std::unique_ptr<SinkTree>> CreateSinkTree(const std::string& path, SinkTreeOptions options) {

@@ -55,8 +55,14 @@ struct SinkTreeOptions {
   bool durable = true;     // fsync.
 };
 
+struct SourceTreeOptions {
+  // If not empty, a canonical folder out of which no file of the tree may lead, whatever links there are:
+  // PERMISSION_DENIED.
+  std::string confined_to = {};
+};
+
 // A local path. NOT_FOUND, PERMISSION_DENIED.
-absl::StatusOr<std::unique_ptr<SourceTree>> OpenSourceTree(const std::string& path);
+absl::StatusOr<std::unique_ptr<SourceTree>> OpenSourceTree(const std::string& path, SourceTreeOptions options = {});
 // A local path to be; its parent folder must exist (NOT_FOUND).
 absl::StatusOr<std::unique_ptr<SinkTree>> CreateSinkTree(const std::string& path, SinkTreeOptions options = {});
 

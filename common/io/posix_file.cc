@@ -12,7 +12,9 @@
 #include <random>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "common/base/status_macros.h"
 #include "common/io/direct_writer.h"
 #include "common/io/unique_fd.h"
@@ -174,14 +176,29 @@ absl::string_view KindOfFile(mode_t mode) {
   return "a device";
 }
 
-absl::StatusOr<std::unique_ptr<ByteSource>> OpenFileSource(const std::string& path) {
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+bool IsWithin(absl::string_view path, absl::string_view folder) {
+  if (folder == "/") return absl::StartsWith(path, folder);
+  return absl::ConsumePrefix(&path, folder) && (path.empty() || path.front() == '/');
+}
+
+absl::StatusOr<std::unique_ptr<ByteSource>> OpenFileSource(const std::string& path, const FileSourceOptions& options) {
+  // Without O_NONBLOCK a pipe would wait for its other end.
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd.valid()) return ErrnoStatus(errno, "open", path);
   struct stat info;
   if (::fstat(fd.get(), &info) != 0) return ErrnoStatus(errno, "stat", path);
   if (!S_ISREG(info.st_mode)) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, ": expected a regular file, found ", KindOfFile(info.st_mode)));
+  }
+  if (!options.confined_to.empty()) {
+    std::error_code error;
+    const std::string real = std::filesystem::read_symlink(absl::StrCat("/proc/self/fd/", fd.get()), error).string();
+    if (error) return ErrnoStatus(error.value(), "resolve", path);
+    if (!IsWithin(real, options.confined_to)) {
+      return absl::PermissionDeniedError(
+          absl::StrCat(path, ": leads out of ", options.confined_to, ", the only folder that may be read"));
+    }
   }
   return std::make_unique<FileSource>(std::move(fd), static_cast<uint64_t>(info.st_size), path);
 }

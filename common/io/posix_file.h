@@ -16,8 +16,17 @@ namespace cairn {
 // What lies at a path, for messages: "a file", "a folder", "a device", "a pipe", "a socket".
 absl::string_view KindOfFile(mode_t mode);
 
-// Opens a regular file for reading. NOT_FOUND, PERMISSION_DENIED; INVALID_ARGUMENT for a directory.
-absl::StatusOr<std::unique_ptr<ByteSource>> OpenFileSource(const std::string& path);
+struct FileSourceOptions {
+  // If not empty, a folder (canonical: absolute, without links) in which the file must lie once all links have been
+  // followed; PERMISSION_DENIED otherwise. Looked at after the file is open: nobody can change the answer meanwhile.
+  std::string confined_to = {};
+};
+
+// Opens a regular file for reading. NOT_FOUND, PERMISSION_DENIED; INVALID_ARGUMENT for a directory, a pipe, ...
+absl::StatusOr<std::unique_ptr<ByteSource>> OpenFileSource(const std::string& path, const FileSourceOptions& options = {});
+
+// Is `path` that folder or below it? Both canonical.
+bool IsWithin(absl::string_view path, absl::string_view folder);
 
 struct FileSinkOptions {
   // Replace an existing file (atomically, at Close). ALREADY_EXISTS otherwise, both at once and at Close. What is there

@@ -39,10 +39,18 @@ struct Entry {
   static Entry Alias(KeyPath path, KeyPath target);
 };
 
+// Something that a source holds and no entry can: an object of a class that nobody knows, with tensors inside.
+struct LeftOut {
+  KeyPath path;
+  std::string what;  // "object of torch.optim.lr_scheduler.OneCycleLR, which holds tensors".
+};
+
 // The format-neutral description of a checkpoint: entries in their order, and metadata (text by text).
 struct CheckpointIndex {
   std::vector<Entry> entries;
   std::map<std::string, std::string> metadata;
+  // For reports, and for whoever wants everything or nothing.
+  std::vector<LeftOut> left_out;
 
   // Bytes of all tensors and assets.
   uint64_t TotalBytes() const;

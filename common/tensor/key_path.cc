@@ -6,6 +6,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
 #include "common/tensor/path_text.h"
 
@@ -116,6 +117,12 @@ std::string KeyPath::ToString() const {
     }
   }
   return text;
+}
+
+std::string KeyPath::Joined(absl::string_view separator) const {
+  return absl::StrJoin(segments_, separator, [](std::string* out, const Segment& segment) {
+    std::visit([out](const auto& part) { absl::StrAppend(out, part); }, segment);
+  });
 }
 
 absl::StatusOr<KeyPath> KeyPath::Parse(absl::string_view text) {

@@ -33,6 +33,9 @@ class KeyPath {
   // An int segment is shown as "[7]". The root is "".
   std::string ToString() const;
 
+  // Segments as they are with `separator` between them: a flat name, which does not say where the segments were.
+  std::string Joined(absl::string_view separator) const;
+
   // INVALID_ARGUMENT for a bad escape or an empty segment.
   static absl::StatusOr<KeyPath> Parse(absl::string_view text);
 

@@ -27,6 +27,7 @@ bool Value::operator==(const Value& other) const {
     case Kind::kBigInt:
     case Kind::kString:
     case Kind::kBytes:
+    case Kind::kOpaque:
       return text == other.text;
     case Kind::kList:
     case Kind::kTuple:
@@ -71,6 +72,13 @@ Value Value::String(std::string value) {
   Value made;
   made.kind = Kind::kString;
   made.text = std::move(value);
+  return made;
+}
+
+Value Value::Opaque(std::string pickle) {
+  Value made;
+  made.kind = Kind::kOpaque;
+  made.text = std::move(pickle);
   return made;
 }
 

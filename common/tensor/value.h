@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
@@ -30,13 +31,14 @@ struct Value {
     kList = 8,
     kTuple = 9,
     kDict = 10,
+    kOpaque = 11,  // An object that no other kind holds: `text` is a pickle of it alone, which nobody here runs.
   };
 
   Kind kind = Kind::kNone;
   bool boolean = false;
   int64_t integer = 0;
   std::complex<double> number = 0;  // kFloat uses the real part.
-  std::string text;                 // kString (UTF-8), kBytes, kBigInt.
+  std::string text;                 // kString (UTF-8), kBytes, kBigInt, kOpaque.
   uint64_t length = 0;              // kList, kTuple whose children are entries.
   std::vector<Value> items;         // kList, kTuple.
   std::vector<std::pair<Value, Value>> pairs;  // kDict, in order.
@@ -54,10 +56,13 @@ struct Value {
   static Value Complex(std::complex<double> value);
   static Value String(std::string value);
   static Value Bytes(std::string value);
+  static Value Opaque(std::string pickle);
 };
 
-// A text a person can read: `3`, `"adam"`, `b"\x00"`, `(1, 2)`, `None`.
+// A text a person can read: `3`, `"adam"`, `b"\x00"`, `(1, 2)`, `None`, `<opaque, 120 bytes>`.
 std::string ValueToString(const Value& value);
+// The same; what an opaque value is, `describe` tells from its pickle: `<opaque argparse.Namespace, 120 bytes>`.
+std::string ValueToString(const Value& value, absl::FunctionRef<std::string(absl::string_view pickle)> describe);
 
 // Our own encoding, used in manifests and on the wire (VALUE.md beside this file).
 std::string EncodeValue(const Value& value);

@@ -1,5 +1,4 @@
-// EncodeValue and DecodeValue of value.h. server/engine/MANIFEST.md, section "Value", has the table of the
-// bytes.
+// EncodeValue and DecodeValue of value.h. VALUE.md beside this file has the table of the bytes.
 
 #include <algorithm>
 #include <bit>
@@ -47,6 +46,7 @@ void Put(const Value& value, std::string* out) {
     case Value::Kind::kBigInt:
     case Value::Kind::kString:
     case Value::Kind::kBytes:
+    case Value::Kind::kOpaque:
       PutVarint(value.text.size(), out);
       out->append(value.text);
       break;
@@ -120,7 +120,8 @@ class Decoder {
       }
       case Value::Kind::kBigInt:
       case Value::Kind::kString:
-      case Value::Kind::kBytes: {
+      case Value::Kind::kBytes:
+      case Value::Kind::kOpaque: {
         CAIRN_ASSIGN_OR_RETURN(const uint64_t length, TakeVarint());
         CAIRN_ASSIGN_OR_RETURN(const absl::string_view text, Take(length));
         if (value.kind == Value::Kind::kBigInt && !IsDecimal(text)) return Error("expected a decimal number");

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -37,7 +38,9 @@ std::string QuotedText(const std::string& text) {
   return absl::StrCat("\"", IsUtf8(text) ? absl::Utf8SafeCHexEscape(text) : absl::CHexEscape(text), "\"");
 }
 
-std::string SequenceText(const Value& value) {
+using Describe = absl::FunctionRef<std::string(absl::string_view)>;
+
+std::string SequenceText(const Value& value, Describe describe) {
   const bool is_list = value.kind == Value::Kind::kList;
   if (value.items.empty() && value.length > 0) {
     return absl::StrCat(is_list ? "list" : "tuple", " of ", value.length,
@@ -45,17 +48,17 @@ std::string SequenceText(const Value& value) {
   }
   std::string text = is_list ? "[" : "(";
   for (size_t i = 0; i < value.items.size(); ++i) {
-    absl::StrAppend(&text, i == 0 ? "" : ", ", ValueToString(value.items[i]));
+    absl::StrAppend(&text, i == 0 ? "" : ", ", ValueToString(value.items[i], describe));
   }
   if (!is_list && value.items.size() == 1) text += ",";
   return text + (is_list ? "]" : ")");
 }
 
-std::string DictText(const Value& value) {
+std::string DictText(const Value& value, Describe describe) {
   std::string text = "{";
   for (size_t i = 0; i < value.pairs.size(); ++i) {
     const auto& [key, item] = value.pairs[i];
-    absl::StrAppend(&text, i == 0 ? "" : ", ", ValueToString(key), ": ", ValueToString(item));
+    absl::StrAppend(&text, i == 0 ? "" : ", ", ValueToString(key, describe), ": ", ValueToString(item, describe));
   }
   return text + "}";
 }
@@ -63,6 +66,10 @@ std::string DictText(const Value& value) {
 }  // namespace
 
 std::string ValueToString(const Value& value) {
+  return ValueToString(value, [](absl::string_view) { return std::string(); });
+}
+
+std::string ValueToString(const Value& value, Describe describe) {
   switch (value.kind) {
     case Value::Kind::kNone:
       return "None";
@@ -82,9 +89,13 @@ std::string ValueToString(const Value& value) {
       return absl::StrCat("b\"", absl::CHexEscape(value.text), "\"");
     case Value::Kind::kList:
     case Value::Kind::kTuple:
-      return SequenceText(value);
+      return SequenceText(value, describe);
     case Value::Kind::kDict:
-      return DictText(value);
+      return DictText(value, describe);
+    case Value::Kind::kOpaque: {
+      const std::string what = describe(value.text);
+      return absl::StrCat("<opaque", what.empty() ? "" : " ", what, ", ", value.text.size(), " bytes>");
+    }
   }
   return "invalid value";
 }

@@ -37,7 +37,7 @@ CheckpointEngine::CheckpointEngine(std::unique_ptr<ObjectStore> store, std::uniq
                                    const Clock& clock, EngineOptions options)
     : store_(std::move(store)), registry_(std::move(registry)), clock_(clock), options_(options), holder_(options.holder.empty() ? RandomHolder() : options.holder),
       pins_(*registry_, clock, holder_), manifests_(*store_, options.manifest_cache_bytes),
-      seal_pool_("seal", options.seal_threads) {}
+      seal_pool_("seal", options.seal_threads), read_pool_("read", options.read_threads) {}
 
 absl::StatusOr<Session> CheckpointEngine::BeginSave(SessionSpec spec) {
   CAIRN_RETURN_IF_ERROR(CheckCheckpointName(spec.name));
@@ -144,7 +144,12 @@ absl::StatusOr<std::shared_ptr<const OpenCheckpoint>> CheckpointEngine::Open(con
 
 absl::StatusOr<std::unique_ptr<Download>> CheckpointEngine::OpenDownload(const Ref& ref, DownloadRequest request) {
   CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<const OpenCheckpoint> open, Open(ref));
-  return Download::Open(std::move(open), *store_, std::move(request), options_.download);
+  return Download::Open(std::move(open), *store_, std::move(request), options_.download, &read_pool_);
+}
+
+absl::StatusOr<std::unique_ptr<StoredReader>> CheckpointEngine::OpenReader(const Ref& ref) {
+  CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<const OpenCheckpoint> open, Open(ref));
+  return std::make_unique<StoredReader>(std::move(open), *store_, options_.download);
 }
 
 absl::StatusOr<std::vector<CheckpointRow>> CheckpointEngine::ListCheckpoints(const CheckpointFilter& filter,

@@ -21,6 +21,7 @@
 #include "server/engine/garbage_collector.h"
 #include "server/engine/manifest_cache.h"
 #include "server/engine/read_pins.h"
+#include "server/engine/stored_reader.h"
 #include "server/engine/upload.h"
 #include "server/registry/registry.h"
 #include "server/store/object_store.h"
@@ -32,6 +33,7 @@ struct EngineOptions {
   DownloadOptions download;
   uint64_t manifest_cache_bytes = 32u << 20;
   int seal_threads = 4;  // They wait for the disk: fsyncs of as many uploads at a time.
+  int read_threads = 4;  // They read ahead of loads: as many reads are on their way to the disk at a time.
   absl::Duration default_lease = absl::Minutes(10);
   absl::Duration min_lease = absl::Seconds(10);
   absl::Duration max_lease = absl::Hours(24);
@@ -85,6 +87,8 @@ class CheckpointEngine {
   absl::StatusOr<CheckpointRow> Resolve(const Ref& ref);
   absl::StatusOr<std::shared_ptr<const OpenCheckpoint>> Open(const Ref& ref);
   absl::StatusOr<std::unique_ptr<Download>> OpenDownload(const Ref& ref, DownloadRequest request);
+  // The same as the source of a conversion; the engine outlives it.
+  absl::StatusOr<std::unique_ptr<StoredReader>> OpenReader(const Ref& ref);
 
   // -- The registry.
   absl::StatusOr<std::vector<CheckpointRow>> ListCheckpoints(const CheckpointFilter& filter,
@@ -125,7 +129,8 @@ class CheckpointEngine {
   ReadPins pins_;
   absl::Mutex garbage_mu_;  // Held by the one collection of this process.
   ManifestCache manifests_;
-  ThreadPool seal_pool_;  // Last: what it still does uses the others.
+  ThreadPool seal_pool_;  // Last, both: what they still do uses the others.
+  ThreadPool read_pool_;
 };
 
 }  // namespace cairn

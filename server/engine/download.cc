@@ -13,6 +13,10 @@
 namespace cairn {
 namespace {
 
+// Small entries are read together with their neighbours even by a download that has no memory for reading ahead.
+constexpr uint64_t kWindowWithoutMemory = 256u << 10;
+constexpr size_t kMaxOpened = 1024;
+
 // Path -> number. Assets come second: a tensor of the same name wins.
 absl::flat_hash_map<KeyPath, size_t> IndexByPath(const Manifest& manifest) {
   absl::flat_hash_map<KeyPath, size_t> index;
@@ -37,8 +41,8 @@ absl::Status NoEntry(const CheckpointRow& row, const KeyPath& path) {
 
 absl::StatusOr<std::unique_ptr<Download>> Download::Open(std::shared_ptr<const OpenCheckpoint> checkpoint,
                                                          ObjectStore& store, DownloadRequest request,
-                                                         DownloadOptions options) {
-  auto download = std::unique_ptr<Download>(new Download(std::move(checkpoint), store, options));
+                                                         DownloadOptions options, ThreadPool* readers) {
+  auto download = std::unique_ptr<Download>(new Download(std::move(checkpoint), store, options, readers));
   download->float_dtype_ = request.float_dtype;
   download->chunk_bytes_ = std::max<uint32_t>(request.chunk_bytes, 1);
   if (request.float_dtype.has_value() && !IsFloat(*request.float_dtype)) {
@@ -49,10 +53,7 @@ absl::StatusOr<std::unique_ptr<Download>> Download::Open(std::shared_ptr<const O
   // Opening every entry once finds each bad box or cast before anything is sent, and counts the bytes.
   uint64_t bytes_of_start = 0;
   for (size_t i = 0; i < download->items_.size(); ++i) {
-    const Item& item = download->items_[i];
-    CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<EntryBytes> bytes,
-                           EntryBytes::Open(*download->checkpoint_->manifest, download->checkpoint_->manifest->entries[item.entry],
-                                            item.box, download->float_dtype_, download->extents_));
+    CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<EntryBytes> bytes, download->OpenItem(i));
     download->total_bytes_ += bytes->size();
     if (i == request.start_entry) bytes_of_start = bytes->size();
   }
@@ -61,13 +62,7 @@ absl::StatusOr<std::unique_ptr<Download>> Download::Open(std::shared_ptr<const O
                                               ": the answer has ", download->items_.size(), " entries, and this one ",
                                               bytes_of_start, " bytes"));
   }
-  std::vector<size_t> whole;
-  for (size_t i = request.start_entry; i < download->items_.size(); ++i) {
-    if (!download->items_[i].box.has_value()) whole.push_back(download->items_[i].entry);
-  }
-  download->read_ahead_ = std::make_unique<ReadAhead>(*download->checkpoint_->manifest, store, options.read_ahead_bytes,
-                                                      std::move(whole));
-  download->next_item_ = request.start_entry;
+  download->next_item_ = download->ahead_item_ = request.start_entry;
   download->next_offset_ = request.start_offset;
   return download;
 }
@@ -122,35 +117,90 @@ void Download::SizeCacheFor(const StoredEntry& stored) {
   if (options_.budget != nullptr && wanted > options_.cache_bytes) {
     extra_ = options_.budget->TryAcquire(std::min(wanted, options_.max_extra_bytes));
   }
-  extents_.set_cache_bytes(options_.cache_bytes + extra_.bytes());
+  // One shard is read front to back: what was read last is enough.
+  extents_.set_cache_bytes(wanted == 0 ? 0 : options_.cache_bytes + extra_.bytes());
+}
+
+absl::StatusOr<std::unique_ptr<EntryBytes>> Download::OpenItem(size_t item) {
+  const Manifest& manifest = *checkpoint_->manifest;
+  return EntryBytes::Open(manifest, manifest.entries[items_[item].entry], items_[item].box, float_dtype_, extents_);
+}
+
+// How far ahead to read: as far as there is memory that nobody else needs.
+uint64_t Download::AheadWindow() {
+  if (options_.budget == nullptr || readers_ == nullptr) return kWindowWithoutMemory;
+  if (ahead_memory_ != nullptr && options_.budget->HasWaiters()) ahead_memory_.reset();
+  if (ahead_memory_ == nullptr) {
+    // The other half is for streams that have nothing yet.
+    ByteBudget::Reservation memory = options_.budget->TryAcquire(options_.read_ahead_bytes, options_.budget->limit() / 2);
+    if (memory.bytes() == 0) return kWindowWithoutMemory;
+    ahead_memory_ = std::make_shared<const ByteBudget::Reservation>(std::move(memory));
+  }
+  return ahead_memory_->bytes();
+}
+
+// Announces what is asked for next, a good piece at a time: neighbours are read together.
+void Download::LookAhead() {
+  const uint64_t position = finished_bytes_ + opened_.front()->StoredOffset(next_offset_);
+  if (ahead_position_ < position || ahead_item_ < next_item_) {
+    ahead_item_ = next_item_;
+    ahead_offset_ = position - finished_bytes_;
+    ahead_position_ = position;
+  }
+  if (ahead_item_ == items_.size() || ahead_position_ > position + refill_below_) return;
+  const uint64_t window = AheadWindow();
+  refill_below_ = window - window / 4;
+  while (ahead_position_ < position + window && extents_.ahead_bytes() < window && ahead_item_ < items_.size() &&
+         ahead_item_ - next_item_ < kMaxOpened) {
+    if (ahead_item_ == next_item_ + opened_.size()) {
+      absl::StatusOr<std::unique_ptr<EntryBytes>> opened = OpenItem(ahead_item_);
+      if (!opened.ok()) break;  // Next() will say so.
+      opened_.push_back(*std::move(opened));
+    }
+    EntryBytes& bytes = *opened_[ahead_item_ - next_item_];
+    if (ahead_offset_ >= bytes.stored_size()) {
+      ++ahead_item_;
+      ahead_offset_ = 0;
+      continue;
+    }
+    const std::optional<EntryBytes::Step> step = bytes.StepAt(ahead_offset_, chunk_bytes_);
+    if (!step.has_value()) break;
+    // Without memory of its own only small ones are read ahead, with their neighbours.
+    if (step->extent->raw_bytes < window) extents_.WillRead(*step->object_key, *step->extent, step->whole);
+    ahead_offset_ += step->length;
+    ahead_position_ += step->length;
+  }
+  extents_.StartAhead(ahead_memory_ == nullptr ? nullptr : readers_, ahead_memory_);
 }
 
 absl::StatusOr<std::optional<Download::Piece>> Download::Next() {
   if (next_item_ == items_.size()) return std::optional<Piece>();
-  const Item& item = items_[next_item_];
-  const StoredEntry& stored = checkpoint_->manifest->entries[item.entry];
-  Piece piece;
-  if (open_ == nullptr) {
-    SizeCacheFor(stored);
-    CAIRN_ASSIGN_OR_RETURN(open_, EntryBytes::Open(*checkpoint_->manifest, stored, item.box, float_dtype_, extents_));
-    piece.start = &stored.entry;
-    piece.box = open_->box();
+  const StoredEntry& stored = checkpoint_->manifest->entries[items_[next_item_].entry];
+  if (opened_.empty()) {
+    CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<EntryBytes> opened, OpenItem(next_item_));
+    opened_.push_back(std::move(opened));
   }
-  piece.dtype = open_->dtype();
-  piece.bytes = open_->size();
+  LookAhead();
+  EntryBytes& open = *opened_.front();
+  Piece piece;
+  if (!in_item_) {
+    in_item_ = true;
+    SizeCacheFor(stored);
+    piece.start = &stored.entry;
+    piece.box = open.box();
+  }
+  piece.dtype = open.dtype();
+  piece.bytes = open.size();
   piece.offset = next_offset_;
-  if (next_offset_ < open_->size()) {
-    if (!item.box.has_value()) {
-      // A cast entry is read as it is stored.
-      read_ahead_->Reached(finished_bytes_ + open_->StoredOffset(next_offset_));
-    }
-    CAIRN_ASSIGN_OR_RETURN(piece.data, open_->ReadSome(next_offset_, chunk_bytes_));
+  if (next_offset_ < open.size()) {
+    CAIRN_ASSIGN_OR_RETURN(piece.data, open.ReadSome(next_offset_, chunk_bytes_, &piece.crc32c));
     next_offset_ += piece.data.size();
   }
-  if (next_offset_ == open_->size()) {
+  if (next_offset_ == open.size()) {
     piece.finish = true;
-    if (!item.box.has_value()) finished_bytes_ += open_->StoredOffset(open_->size());
-    open_.reset();
+    finished_bytes_ += open.stored_size();
+    opened_.pop_front();
+    in_item_ = false;
     ++next_item_;
     next_offset_ = 0;
   }

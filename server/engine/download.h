@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,7 +13,6 @@
 #include "server/engine/entry_bytes.h"
 #include "server/engine/extent_reader.h"
 #include "server/engine/manifest.h"
-#include "server/engine/read_ahead.h"
 #include "server/engine/read_pins.h"
 #include "server/registry/registry.h"
 
@@ -43,10 +43,10 @@ struct DownloadRequest {
 
 struct DownloadOptions {
   uint64_t cache_bytes = 2u << 20;  // Verified extents that one download always may keep.
-  // Where a download asks for more while it assembles a tensor from many shards; null: it does without.
+  // Where a download asks for more, to assemble a tensor from many shards and to read ahead; null: it does without.
   ByteBudget* budget = nullptr;
-  uint64_t max_extra_bytes = 64u << 20;
-  uint64_t read_ahead_bytes = 16u << 20;  // How far ahead the store is told what comes.
+  uint64_t max_extra_bytes = 64u << 20;   // For the many shards.
+  uint64_t read_ahead_bytes = 4u << 20;   // Read in other threads before it is asked for.
 };
 
 // The answer to one GetTensor: entries in order, each as chunks in order. Transport-free; pull with Next(). One thread
@@ -56,10 +56,10 @@ class Download {
   // NOT_FOUND for a path that is no entry and patterns that match nothing, INVALID_ARGUMENT for boxes that leave their
   // tensor and casts that do not exist, OUT_OF_RANGE for a start beyond the answer. All of it is checked before the
   // first byte moves.
-  // `store` outlives the download.
+  // `store` and `readers` outlive the download; the threads read ahead, null: none do.
   static absl::StatusOr<std::unique_ptr<Download>> Open(std::shared_ptr<const OpenCheckpoint> checkpoint,
                                                         ObjectStore& store, DownloadRequest request,
-                                                        DownloadOptions options);
+                                                        DownloadOptions options, ThreadPool* readers = nullptr);
 
   uint64_t entries() const { return items_.size(); }
   uint64_t total_bytes() const { return total_bytes_; }
@@ -72,6 +72,7 @@ class Download {
     uint64_t bytes = 0;            // With start: of the whole entry as sent.
     uint64_t offset = 0;           // Of `data` within the entry as sent.
     Buffer data;                   // May be empty: values, aliases, empty tensors.
+    std::optional<uint32_t> crc32c;  // Of `data`, where it is known already.
     bool finish = false;           // The entry's last piece.
   };
   // The next piece; nothing after the last.
@@ -83,15 +84,18 @@ class Download {
     std::optional<Box> box;
   };
 
-  Download(std::shared_ptr<const OpenCheckpoint> checkpoint, ObjectStore& store, DownloadOptions options)
-      : checkpoint_(std::move(checkpoint)), options_(options), extents_(store, options.cache_bytes) {}
+  Download(std::shared_ptr<const OpenCheckpoint> checkpoint, ObjectStore& store, DownloadOptions options, ThreadPool* readers)
+      : checkpoint_(std::move(checkpoint)), options_(options), readers_(readers), extents_(store, options.cache_bytes) {}
   absl::Status Resolve(const DownloadRequest& request);
+  absl::StatusOr<std::unique_ptr<EntryBytes>> OpenItem(size_t item);
   void SizeCacheFor(const StoredEntry& stored);
+  uint64_t AheadWindow();
+  void LookAhead();
 
   const std::shared_ptr<const OpenCheckpoint> checkpoint_;
   const DownloadOptions options_;
+  ThreadPool* const readers_;
   ExtentReader extents_;
-  std::unique_ptr<ReadAhead> read_ahead_;
   ByteBudget::Reservation extra_;
   std::optional<Dtype> float_dtype_;
   uint32_t chunk_bytes_ = 0;
@@ -99,8 +103,16 @@ class Download {
   uint64_t total_bytes_ = 0;
   size_t next_item_ = 0;
   uint64_t next_offset_ = 0;
-  uint64_t finished_bytes_ = 0;       // Stored bytes of the entries before it that are read whole.
-  std::unique_ptr<EntryBytes> open_;  // Of items_[next_item_], once started.
+  bool in_item_ = false;          // Its first piece is out.
+  uint64_t finished_bytes_ = 0;   // Stored bytes of the items before it, from where the answer began.
+  std::deque<std::unique_ptr<EntryBytes>> opened_;  // Of items_[next_item_] and those behind it.
+
+  // Up to where extents are announced: in which item, at which of its stored bytes, and how many that are in all.
+  size_t ahead_item_ = 0;
+  uint64_t ahead_offset_ = 0;
+  uint64_t ahead_position_ = 0;
+  uint64_t refill_below_ = 0;  // Announces more once less than that is left of it.
+  std::shared_ptr<const ByteBudget::Reservation> ahead_memory_;
 };
 
 }  // namespace cairn

@@ -22,7 +22,6 @@ absl::StatusOr<std::unique_ptr<EntryBytes>> EntryBytes::Open(const Manifest& man
                                                              std::optional<Dtype> dtype, ExtentReader& extents) {
   auto bytes = std::unique_ptr<EntryBytes>(new EntryBytes(manifest, stored, extents));
   const Entry& entry = stored.entry;
-  bytes->extent_ends_.resize(stored.shards.size());
   if (entry.kind != EntryKind::kTensor) {
     bytes->size_ = bytes->stored_size_ = entry.byte_size;
     return bytes;
@@ -59,8 +58,10 @@ uint64_t EntryBytes::StoredOffset(uint64_t offset) const {
   return offset / (static_cast<uint64_t>(BitWidth(to_)) / 8) * (static_cast<uint64_t>(BitWidth(from_)) / 8);
 }
 
-absl::StatusOr<Buffer> EntryBytes::BorrowFromShard(size_t shard, uint64_t offset, uint64_t max_bytes) {
+EntryBytes::Spot EntryBytes::LocateInShard(size_t shard, uint64_t offset, uint64_t max_bytes) {
   const std::vector<Extent>& extents = stored_.shards[shard].extents;
+  if (extents.size() == 1) return {shard, &extents[0], offset, std::min<uint64_t>(max_bytes, extents[0].raw_bytes - offset)};
+  extent_ends_.resize(stored_.shards.size());
   std::vector<uint64_t>& ends = extent_ends_[shard];
   if (ends.empty()) {
     uint64_t end = 0;
@@ -68,40 +69,55 @@ absl::StatusOr<Buffer> EntryBytes::BorrowFromShard(size_t shard, uint64_t offset
     for (const Extent& extent : extents) ends.push_back(end += extent.raw_bytes);
   }
   const size_t index = static_cast<size_t>(std::upper_bound(ends.begin(), ends.end(), offset) - ends.begin());
-  const Extent& extent = extents[index];
-  absl::StatusOr<Buffer> whole = extents_.Read(manifest_.objects[extent.object], extent);
+  const uint64_t begin = ends[index] - extents[index].raw_bytes;
+  return {shard, &extents[index], offset - begin, std::min<uint64_t>(max_bytes, ends[index] - offset)};
+}
+
+std::optional<EntryBytes::Spot> EntryBytes::Locate(uint64_t offset, uint64_t max_bytes) {
+  if (layout_ == nullptr) return LocateInShard(0, offset, max_bytes);
+  const uint64_t item = static_cast<uint64_t>(BitWidth(from_)) / 8;
+  const std::optional<BoxLayout::Run> run = layout_->At(offset / item);
+  if (!run.has_value()) return std::nullopt;
+  const uint64_t within = offset % item;
+  return LocateInShard(run->shard, run->position * item + within, std::min(max_bytes, run->length * item - within));
+}
+
+std::optional<EntryBytes::Step> EntryBytes::StepAt(uint64_t offset, uint64_t max_bytes) {
+  const std::optional<Spot> spot = Locate(offset, UINT64_MAX);
+  if (!spot.has_value()) return std::nullopt;
+  const uint64_t bytes = spot->extent->raw_bytes;
+  return Step{&manifest_.objects[spot->extent->object], spot->extent,
+              from_ == to_ && spot->skip == 0 && spot->length == bytes && bytes <= max_bytes, spot->length};
+}
+
+absl::StatusOr<Buffer> EntryBytes::Borrow(uint64_t offset, uint64_t max_bytes, std::optional<uint32_t>* crc32c) {
+  const std::optional<Spot> spot = Locate(offset, max_bytes);
+  if (!spot.has_value()) {
+    return absl::DataLossError(absl::StrCat("tensor \"", stored_.entry.path.ToString(), "\": the manifest has no shard for byte ",
+                                            offset, " of the box ", box_.ToString()));
+  }
+  const Extent& extent = *spot->extent;
+  uint32_t crc = 0;
+  const bool checksum = crc32c != nullptr && spot->length == extent.raw_bytes;
+  absl::StatusOr<Buffer> whole = extents_.Read(manifest_.objects[extent.object], extent, checksum ? &crc : nullptr);
   if (!whole.ok()) {
-    const std::string box = stored_.shards[shard].box.ToString();
+    const std::string box = stored_.shards[spot->shard].box.ToString();
+    ErrorInfo info = GetErrorInfo(whole.status());
+    info.metadata["path"] = stored_.entry.path.ToString();
+    info.metadata["box"] = box;
     return WithErrorInfo(
         absl::Status(whole.status().code(), absl::StrCat(stored_.entry.kind == EntryKind::kAsset ? "asset" : "tensor", " \"",
                                                          stored_.entry.path.ToString(), "\", box ", box, ": ",
                                                          whole.status().message())),
-        [&] {
-          ErrorInfo info = GetErrorInfo(whole.status());
-          info.metadata["path"] = stored_.entry.path.ToString();
-          info.metadata["box"] = box;
-          return info;
-        }());
+        info);
   }
-  const uint64_t begin = ends[index] - extent.raw_bytes;
-  return whole->Slice(offset - begin, std::min<uint64_t>(max_bytes, ends[index] - offset));
-}
-
-absl::StatusOr<Buffer> EntryBytes::Borrow(uint64_t offset, uint64_t max_bytes) {
-  if (layout_ == nullptr) return BorrowFromShard(0, offset, max_bytes);
-  const uint64_t item = static_cast<uint64_t>(BitWidth(from_)) / 8;
-  const std::optional<BoxLayout::Run> run = layout_->At(offset / item);
-  if (!run.has_value()) {
-    return absl::DataLossError(absl::StrCat("tensor \"", stored_.entry.path.ToString(), "\": the manifest has no shard for element ",
-                                            offset / item, " of the box ", box_.ToString()));
-  }
-  const uint64_t within = offset % item;
-  return BorrowFromShard(run->shard, run->position * item + within, std::min(max_bytes, run->length * item - within));
+  if (checksum) *crc32c = crc;
+  return whole->Slice(spot->skip, spot->length);
 }
 
 absl::Status EntryBytes::Fill(uint64_t offset, absl::Span<char> dst) {
   while (!dst.empty()) {
-    CAIRN_ASSIGN_OR_RETURN(const Buffer piece, Borrow(offset, dst.size()));
+    CAIRN_ASSIGN_OR_RETURN(const Buffer piece, Borrow(offset, dst.size(), nullptr));
     std::memcpy(dst.data(), piece.data(), piece.size());
     offset += piece.size();
     dst.remove_prefix(piece.size());
@@ -109,11 +125,12 @@ absl::Status EntryBytes::Fill(uint64_t offset, absl::Span<char> dst) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Buffer> EntryBytes::ReadSome(uint64_t offset, uint64_t max_bytes) {
+absl::StatusOr<Buffer> EntryBytes::ReadSome(uint64_t offset, uint64_t max_bytes, std::optional<uint32_t>* crc32c) {
   max_bytes = std::min(max_bytes, size_ - offset);
   if (from_ == to_) {
-    CAIRN_ASSIGN_OR_RETURN(const Buffer piece, Borrow(offset, max_bytes));
+    CAIRN_ASSIGN_OR_RETURN(const Buffer piece, Borrow(offset, max_bytes, crc32c));
     if (piece.size() == max_bytes || piece.size() >= kMinBorrowedBytes) return piece;
+    if (crc32c != nullptr) crc32c->reset();
     std::shared_ptr<char[]> memory(new char[max_bytes]);
     CAIRN_RETURN_IF_ERROR(Fill(offset, absl::MakeSpan(memory.get(), max_bytes)));
     return Buffer(absl::string_view(memory.get(), max_bytes), memory);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -31,18 +32,41 @@ class EntryBytes {
   Dtype dtype() const { return to_; }
   const Box& box() const { return box_; }
 
+  // Before the cast.
+  uint64_t stored_size() const { return stored_size_; }
+
   // Bytes from `offset` on: at least one, at most `max_bytes`. Borrowed from the stored extent where they lie there as
-  // they are wanted; assembled or cast otherwise. offset < size().
-  absl::StatusOr<Buffer> ReadSome(uint64_t offset, uint64_t max_bytes);
+  // they are wanted; assembled or cast otherwise. offset < size(). `crc32c` becomes the checksum of what is returned,
+  // where that was to be had for little.
+  absl::StatusOr<Buffer> ReadSome(uint64_t offset, uint64_t max_bytes, std::optional<uint32_t>* crc32c = nullptr);
+
+  // What a reader in pieces of `max_bytes` needs for the stored byte at `offset` < stored_size() of the box.
+  struct Step {
+    const std::string* object_key = nullptr;
+    const Extent* extent = nullptr;
+    bool whole = false;   // It is sent as it is, in one piece.
+    uint64_t length = 0;  // The bytes of the box from there on that lie in it one behind the other.
+  };
+  // Nothing if the manifest lacks it, which reading will report.
+  std::optional<Step> StepAt(uint64_t offset, uint64_t max_bytes);
 
  private:
   EntryBytes(const Manifest& manifest, const StoredEntry& stored, ExtentReader& extents)
       : manifest_(manifest), stored_(stored), extents_(extents) {}
 
   // Stored bytes of the box from `offset` on, as long as they lie in one extent; at most max_bytes.
-  absl::StatusOr<Buffer> Borrow(uint64_t offset, uint64_t max_bytes);
-  absl::StatusOr<Buffer> BorrowFromShard(size_t shard, uint64_t offset, uint64_t max_bytes);
+  absl::StatusOr<Buffer> Borrow(uint64_t offset, uint64_t max_bytes, std::optional<uint32_t>* crc32c);
   absl::Status Fill(uint64_t offset, absl::Span<char> dst);
+
+  // Where stored bytes of the box lie.
+  struct Spot {
+    size_t shard = 0;
+    const Extent* extent = nullptr;
+    uint64_t skip = 0;    // Bytes of the extent before them.
+    uint64_t length = 0;  // How many of them are in the extent.
+  };
+  std::optional<Spot> Locate(uint64_t offset, uint64_t max_bytes);
+  Spot LocateInShard(size_t shard, uint64_t offset, uint64_t max_bytes);
 
   const Manifest& manifest_;
   const StoredEntry& stored_;

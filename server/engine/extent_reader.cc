@@ -1,66 +1,116 @@
 #include "server/engine/extent_reader.h"
 
-#include <cstdlib>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "common/base/error_info.h"
+#include "common/base/crc32c.h"
 #include "common/base/status_macros.h"
 
 namespace cairn {
 namespace {
 
-constexpr uint64_t kAlignment = 4096;
-constexpr uint64_t kAlignedFrom = 64u << 10;
+// Neighbours are read together up to that size: beyond it a call of the store is cheap against its bytes, and threads
+// have more to share.
+constexpr uint64_t kTogetherBytes = 512u << 10;
+// Small frames that wait to be sent keep all of such a read alive: not more than that of them.
+constexpr size_t kTogether = 512;
 
-// Not a std::string, whose constructor would fill the bytes that the read overwrites at once. Large ones are aligned as
-// disks want it, so that a store may read into them without a copy; for small ones that only costs time.
-char* AllocateExtent(uint64_t bytes) {
-  if (bytes < kAlignedFrom) return static_cast<char*>(std::malloc(bytes));
-  return static_cast<char*>(std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment));
+bool LiesBehind(const ExtentFetch& fetch, absl::string_view object_key, const Extent& extent) {
+  return fetch.object_key() == object_key && extent.offset == fetch.offset() + fetch.bytes() &&
+         fetch.bytes() + extent.raw_bytes <= kTogetherBytes && fetch.size() < kTogether;
 }
 
 }  // namespace
 
-absl::StatusOr<Buffer> ExtentReader::Read(const std::string& object_key, const Extent& extent) {
+ExtentReader::~ExtentReader() {
+  for (const Slot& slot : ahead_) slot.fetch->Abandon();
+}
+
+const ExtentReader::Place* ExtentReader::Find(const std::string& object_key, const Extent& extent) const {
   const auto found = index_.find(Key(object_key, extent.offset));
-  if (found != index_.end() && found->second->bytes.size() == extent.raw_bytes) {
-    recent_.splice(recent_.begin(), recent_, found->second);
-    return recent_.front().bytes;
+  if (found == index_.end()) return nullptr;
+  const Extent& there = found->second.slot->fetch->extent(found->second.index);
+  return there.raw_bytes == extent.raw_bytes && there.digest == extent.digest ? &found->second : nullptr;
+}
+
+absl::StatusOr<Buffer> ExtentReader::Read(const std::string& object_key, const Extent& extent, uint32_t* crc32c) {
+  const auto give = [&](ExtentFetch::Result result) {
+    if (crc32c != nullptr) *crc32c = result.crc32c.has_value() ? *result.crc32c : Crc32c(result.bytes.bytes());
+    return result.bytes;
+  };
+  if (const Place* place = Find(object_key, extent)) {
+    const auto [slot, index] = *place;
+    Touch(slot);
+    const std::shared_ptr<ExtentFetch> fetch = slot->fetch;
+    fetch->Await();
+    fetch->ReleaseReservation();
+    absl::StatusOr<ExtentFetch::Result> result = fetch->Get(index);
+    if (result.ok()) return give(*std::move(result));
+    if (fetch->failed()) Forget(slot);
+    // Damage belongs to one of those that were read together. The others are as good as ever: each is looked at alone.
+    if (!fetch->failed() || fetch->size() == 1 || !absl::IsDataLoss(result.status())) return result.status();
   }
 
-  const ErrorInfo where{"STORED_BYTES_DAMAGED", {{"object", object_key}, {"offset", absl::StrCat(extent.offset)}}};
-  const std::shared_ptr<char> memory(AllocateExtent(extent.raw_bytes), std::free);
-  if (memory == nullptr) {
-    return absl::ResourceExhaustedError(absl::StrCat("no memory for an extent of ", extent.raw_bytes, " bytes"));
-  }
-  const absl::Span<char> bytes(memory.get(), extent.raw_bytes);
-  absl::Status read = store_.Read(object_key, extent.offset, bytes);
-  if (absl::IsNotFound(read) || absl::IsOutOfRange(read)) {
-    return WithErrorInfo(absl::DataLossError(absl::StrCat("object ", object_key, ", bytes ", extent.offset, "+",
-                                                          extent.stored_bytes, ": ", read.message())),
-                         where);
-  }
-  CAIRN_RETURN_IF_ERROR(WithErrorInfo(std::move(read), {"", where.metadata}));
-  const Digest digest = DigestOf(absl::string_view(bytes.data(), bytes.size()), extent.digest.algorithm());
-  if (digest != extent.digest) {
-    return WithErrorInfo(
-        absl::DataLossError(absl::StrCat("object ", object_key, ", bytes ", extent.offset, "+", extent.stored_bytes,
-                                         ": digest is ", digest.ToHex().substr(0, 16), "..., expected ",
-                                         extent.digest.ToHex().substr(0, 16), "...")),
-        where);
-  }
+  const auto fetch = std::make_shared<ExtentFetch>(store_, object_key);
+  fetch->Add(extent, crc32c != nullptr);
+  fetch->Await();
+  CAIRN_ASSIGN_OR_RETURN(ExtentFetch::Result result, fetch->Get(0));
+  recent_.push_front({fetch});
+  recent_bytes_ += fetch->bytes();
+  index_.insert_or_assign(Key(object_key, extent.offset), Place{recent_.begin(), 0});
+  Touch(recent_.begin());
+  return give(std::move(result));
+}
 
-  Buffer buffer(absl::string_view(bytes.data(), bytes.size()), memory);
-  recent_.push_front({object_key, extent.offset, buffer});
-  index_[Key(object_key, extent.offset)] = recent_.begin();
-  held_bytes_ += buffer.size();
-  while (held_bytes_ > cache_bytes_ && recent_.size() > 1) {
-    held_bytes_ -= recent_.back().bytes.size();
-    index_.erase(Key(recent_.back().object_key, recent_.back().offset));
-    recent_.pop_back();
+void ExtentReader::Touch(Slots::iterator slot) {
+  if (slot->ahead) {
+    // The reader has caught up with what is not begun; it runs that itself.
+    if (!std::exchange(slot->begun, true)) --waiting_;
+    slot->ahead = false;
+    ahead_bytes_ -= slot->fetch->bytes();
+    recent_bytes_ += slot->fetch->bytes();
+    recent_.splice(recent_.begin(), ahead_, slot);
+  } else {
+    recent_.splice(recent_.begin(), recent_, slot);
   }
-  return buffer;
+  while (recent_bytes_ > cache_bytes_ && recent_.size() > 1) Forget(std::prev(recent_.end()));
+}
+
+void ExtentReader::Forget(Slots::iterator slot) {
+  const ExtentFetch& fetch = *slot->fetch;
+  for (size_t i = 0; i < fetch.size(); ++i) {
+    const auto found = index_.find(Key(fetch.object_key(), fetch.extent(i).offset));
+    if (found != index_.end() && found->second.slot == slot) index_.erase(found);
+  }
+  recent_bytes_ -= fetch.bytes();
+  recent_.erase(slot);
+}
+
+void ExtentReader::WillRead(const std::string& object_key, const Extent& extent, bool checksum) {
+  const Key key(object_key, extent.offset);
+  if (index_.contains(key)) return;
+  if (waiting_ == 0 || !LiesBehind(*ahead_.back().fetch, object_key, extent)) {
+    ahead_.push_back({std::make_shared<ExtentFetch>(store_, object_key), /*ahead=*/true, /*begun=*/false});
+    ++waiting_;
+  }
+  ExtentFetch& fetch = *ahead_.back().fetch;
+  fetch.Add(extent, checksum);
+  ahead_bytes_ += extent.raw_bytes;
+  index_.emplace(key, Place{std::prev(ahead_.end()), fetch.size() - 1});
+}
+
+void ExtentReader::StartAhead(ThreadPool* pool, std::shared_ptr<const ByteBudget::Reservation> memory) {
+  auto slot = ahead_.end();
+  for (; waiting_ > 0; --waiting_) --slot;
+  for (; slot != ahead_.end(); ++slot) {
+    slot->begun = true;
+    const ExtentFetch& fetch = *slot->fetch;
+    const bool may_wait = store_.WillRead(fetch.object_key(), fetch.offset(), fetch.bytes());
+    // Read() itself reads what it asks for next, since no other thread is faster, and what is in memory: bytes that one
+    // processor has read and digested are dear to another.
+    if (pool == nullptr || !may_wait || slot == ahead_.begin()) continue;
+    slot->fetch->set_reservation(memory);
+    pool->Schedule([fetch = slot->fetch] { fetch->Run(); });
+  }
 }
 
 }  // namespace cairn

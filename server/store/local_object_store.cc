@@ -39,22 +39,24 @@ class LocalObjectStore final : public ObjectStore {
         scratch_parent_(std::move(scratch_parent)),
         folders_(std::make_shared<const LocalStoreFolders>(std::move(folders))) {}
 
-  // The hint is of no use: reserving the room beforehand would only slow down file systems that do not need
-  // it.
-  absl::StatusOr<std::unique_ptr<ObjectWriter>> Create(absl::string_view key,
-                                                       uint64_t /*size_hint*/) override {
+  absl::StatusOr<std::unique_ptr<ObjectWriter>> Create(absl::string_view key, uint64_t size_hint) override {
     CAIRN_RETURN_IF_ERROR(CheckObjectKey(key));
-    return CreateLocalObjectWriter(folders_, std::string(key));
+    return CreateLocalObjectWriter(folders_, std::string(key), size_hint);
   }
 
   absl::Status Read(absl::string_view key, uint64_t offset, absl::Span<char> dst) override {
+    return ReadInPieces(key, offset, dst, [](absl::string_view) {});
+  }
+
+  absl::Status ReadInPieces(absl::string_view key, uint64_t offset, absl::Span<char> dst,
+                            absl::FunctionRef<void(absl::string_view)> seen) override {
     CAIRN_RETURN_IF_ERROR(CheckObjectKey(key));
     CAIRN_ASSIGN_OR_RETURN(const std::shared_ptr<const OpenFile> file, Open(key));
     if (offset > file->size || dst.size() > file->size - offset) {
       return absl::OutOfRangeError(absl::StrCat("object \"", key, "\": ", dst.size(), " bytes from ", offset,
                                                 " leave the object of ", file->size, " (", PathOf(key), ")"));
     }
-    const ssize_t read = ReadObjectFile(*file, offset, dst);
+    const ssize_t read = ReadObjectFile(*file, offset, dst, seen);
     if (read < 0) {
       return StoreErrno(static_cast<int>(-read), absl::StrCat("read object \"", key, "\" at byte ", offset, " from"),
                         PathOf(key));
@@ -67,13 +69,14 @@ class LocalObjectStore final : public ObjectStore {
     return absl::OkStatus();
   }
 
-  void WillRead(absl::string_view key, uint64_t offset, uint64_t length) override {
-    if (!CheckObjectKey(key).ok()) return;
+  bool WillRead(absl::string_view key, uint64_t offset, uint64_t length) override {
+    if (!CheckObjectKey(key).ok()) return false;
     const absl::StatusOr<std::shared_ptr<const OpenFile>> file = Open(key);
-    // What is read past the page cache is not to be fetched into it.
-    if (!file.ok() || (*file)->direct.valid() || offset >= (*file)->size) return;
-    ::posix_fadvise((*file)->fd.get(), static_cast<off_t>(offset),
-                    static_cast<off_t>(std::min(length, (*file)->size - offset)), POSIX_FADV_WILLNEED);
+    if (!file.ok() || offset >= (*file)->size) return false;
+    // Through the page cache the system reads ahead by itself, best for one reader that goes from front to back; and
+    // what POSIX_FADV_WILLNEED brings lies there in single pages, dearer to read ever after.
+    length = std::min(length, (*file)->size - offset);
+    return IsReadDirectly(**file, length) && !IsMostlyCached((*file)->fd.get(), offset, length);
   }
 
   absl::StatusOr<uint64_t> Size(absl::string_view key) override {

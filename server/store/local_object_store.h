@@ -13,8 +13,8 @@ struct LocalObjectStoreOptions {
   bool durable = true;  // fsync. False only for tests and benchmarks.
   // Read what the page cache has not straight from the disk, and leave the cache as it is.
   bool direct_reads = false;
-  // Memory for writing past the page cache: 3 MiB for each object that is being written; those beyond it go through the
-  // cache. 0: all do. File systems in memory have nothing to write past.
+  // Memory for writing past the page cache: 8 MiB for each object that is being written, 4 once half is taken; those
+  // beyond it go through the cache. 0: all do. File systems in memory have nothing to write past.
   uint64_t direct_write_bytes = 32u << 20;
 };
 

@@ -15,6 +15,8 @@ namespace {
 
 constexpr uint64_t kAlignment = 4096;
 constexpr uint64_t kBounceBytes = 1u << 20;
+// What the kernel copies at a time, so that it is still in the second-level cache when somebody looks at it.
+constexpr size_t kPieceBytes = 256u << 10;
 
 // cachestat(2), which the C library does not know yet. The other way to ask, a read with RWF_NOWAIT, makes the kernel
 // fetch what is missing into its cache beside the direct read.
@@ -78,24 +80,27 @@ ssize_t ReadDirect(int fd, uint64_t offset, absl::Span<char> dst) {
 
 bool CanTellWhatIsCached(int fd) { return CachedBytes(fd, 0, 1).has_value(); }
 
-ssize_t ReadObjectFile(const OpenFile& file, uint64_t offset, absl::Span<char> dst) {
+bool IsMostlyCached(int fd, uint64_t offset, uint64_t length) {
+  const std::optional<uint64_t> cached = CachedBytes(fd, offset, length);
+  return cached.has_value() && *cached >= length / 2;
+}
+
+ssize_t ReadObjectFile(const OpenFile& file, uint64_t offset, absl::Span<char> dst,
+                       absl::FunctionRef<void(absl::string_view)> seen) {
   size_t done = 0;
-  bool direct = false;
-  if (file.direct.valid() && dst.size() >= kMinDirectBytes) {
-    const std::optional<uint64_t> cached = CachedBytes(file.fd.get(), offset, dst.size());
-    // A little that is missing is fetched through the cache too: it is on its way there.
-    direct = cached.has_value() && *cached < dst.size() / 2;
-  }
+  // A little that is missing is fetched through the cache too: it is on its way there.
+  bool direct = IsReadDirectly(file, dst.size()) && !IsMostlyCached(file.fd.get(), offset, dst.size());
   while (done < dst.size()) {
     const absl::Span<char> rest = dst.subspan(done);
-    const ssize_t n =
-        direct ? ReadDirect(file.direct.get(), offset + done, rest) : ReadOnce(file.fd.get(), offset + done, rest);
+    const ssize_t n = direct ? ReadDirect(file.direct.get(), offset + done, rest)
+                             : ReadOnce(file.fd.get(), offset + done, rest.first(std::min(rest.size(), kPieceBytes)));
     if (n == -EINVAL && direct) {  // A file system that takes the flag, and not the read.
       direct = false;
       continue;
     }
     if (n < 0) return n;
     if (n == 0) break;
+    seen(absl::string_view(rest.data(), static_cast<size_t>(n)));
     done += static_cast<size_t>(n);
   }
   return static_cast<ssize_t>(done);

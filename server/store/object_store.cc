@@ -55,6 +55,13 @@ absl::Status CheckObjectKey(absl::string_view key) {
   return absl::OkStatus();
 }
 
+absl::Status ObjectStore::ReadInPieces(absl::string_view key, uint64_t offset, absl::Span<char> dst,
+                                       absl::FunctionRef<void(absl::string_view)> seen) {
+  CAIRN_RETURN_IF_ERROR(Read(key, offset, dst));
+  seen(absl::string_view(dst.data(), dst.size()));
+  return absl::OkStatus();
+}
+
 absl::Status PutObject(ObjectStore& store, absl::string_view key, absl::string_view bytes) {
   CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<ObjectWriter> writer, store.Create(key, bytes.size()));
   // No owner: the caller's bytes outlive the call.

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -59,9 +60,16 @@ class ObjectStore {
   // Fills `dst` with the bytes from `offset` on.
   virtual absl::Status Read(absl::string_view key, uint64_t offset, absl::Span<char> dst) = 0;
 
+  // The same, and calls `seen` with the bytes, front to back, in pieces of any size, each soon after it has come: while
+  // the processor has it in its cache, who digests it need not fetch it from memory again. After an error what was seen
+  // means nothing.
+  virtual absl::Status ReadInPieces(absl::string_view key, uint64_t offset, absl::Span<char> dst,
+                                    absl::FunctionRef<void(absl::string_view)> seen);
+
   // These bytes will be read soon: the store may fetch them meanwhile. A hint, which never fails; ranges that leave the
-  // object, or an object that is not there, are nothing to it.
-  virtual void WillRead(absl::string_view /*key*/, uint64_t /*offset*/, uint64_t /*length*/) {}
+  // object, or an object that is not there, are nothing to it. True if reading it may have to wait, so that another
+  // thread had better do it; false where the bytes are in memory.
+  virtual bool WillRead(absl::string_view /*key*/, uint64_t /*offset*/, uint64_t /*length*/) { return true; }
 
   // Length in bytes.
   virtual absl::StatusOr<uint64_t> Size(absl::string_view key) = 0;

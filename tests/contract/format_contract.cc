@@ -158,7 +158,7 @@ TEST_P(FormatContract, KeepsShapes) {
   content.AddTensor(Name("empty"), Dtype::kFloat32, {0});
   content.AddTensor(Name("empty rows"), Dtype::kInt8, {4, 0});
   content.AddTensor(Name("no rows"), Dtype::kInt8, {0, 4, 7});
-  content.AddTensor(Name("odd"), Dtype::kBfloat16, {3, 1, 7});
+  content.AddTensor(Name("odd"), Dtype::kFloat16, {3, 1, 7});
   content.AddTensor(Name("byte"), Dtype::kUint8, {1});
   ExpectRoundTrip(content);
 }
@@ -179,7 +179,7 @@ TEST_P(FormatContract, KeepsThousandsOfEntries) {
   CheckpointContent content;
   for (int i = 0; i < 3000; ++i) {
     content.AddTensor(Name(absl::StrCat("layers.", i, ".weight")),
-                      i % 2 == 0 ? Dtype::kFloat32 : Dtype::kBfloat16, {i % 5, 3});
+                      i % 2 == 0 ? Dtype::kFloat32 : Dtype::kFloat16, {i % 5, 3});
   }
   ExpectRoundTrip(content);
 }

@@ -1,6 +1,8 @@
 #include "tests/contract/format_contract.h"
 
 #include "common/format/easylm/easylm_format.h"
+#include "common/format/flax/flax_format.h"
+#include "common/format/npz/npz_format.h"
 #include "common/format/safetensors/safetensors_format.h"
 
 namespace cairn::testing {
@@ -8,7 +10,10 @@ namespace cairn::testing {
 INSTANTIATE_TEST_SUITE_P(Formats, FormatContract,
                          ::testing::Values(FormatUnderTest{&SafetensorsFormat, ""},
                                            FormatUnderTest{&EasyLmFormat, ""},
-                                           FormatUnderTest{&EasyLmFormat, "params"}),
+                                           FormatUnderTest{&EasyLmFormat, "params"},
+                                           FormatUnderTest{&FlaxFormat, ""},
+                                           FormatUnderTest{&FlaxFormat, "flax_params"},
+                                           FormatUnderTest{&NpzFormat, ""}),
                          NameOfFormat);
 
 }  // namespace cairn::testing

@@ -126,6 +126,24 @@ TEST_P(ObjectStoreContract, ReadsAnyRangeOfAnObject) {
   }
 }
 
+TEST_P(ObjectStoreContract, ShowsTheBytesInOrderWhileItReadsThem) {
+  const std::string bytes = RandomBytes((3u << 20) + 77, 8);
+  CAIRN_ASSERT_OK(PutObject(*store_, "pieces", bytes));
+  for (const uint64_t offset : {uint64_t{0}, uint64_t{1}, uint64_t{1} << 20}) {
+    for (const size_t length : {size_t{0}, size_t{1}, size_t{300'000}, size_t{2} << 20}) {
+      std::string read(length, '?');
+      std::string seen;
+      CAIRN_ASSERT_OK(store_->ReadInPieces("pieces", offset, absl::MakeSpan(read),
+                                           [&](absl::string_view piece) { seen.append(piece.data(), piece.size()); }));
+      EXPECT_TRUE(read == bytes.substr(offset, length)) << offset << "+" << length;
+      EXPECT_TRUE(seen == read) << offset << "+" << length;
+    }
+  }
+  char byte = 0;
+  EXPECT_THAT(store_->ReadInPieces("missing", 0, absl::MakeSpan(&byte, 1), [](absl::string_view) {}),
+              StatusIs(absl::StatusCode::kNotFound));
+}
+
 TEST_P(ObjectStoreContract, RefusesARangeThatLeavesTheObject) {
   CAIRN_ASSERT_OK(PutObject(*store_, "digits", "0123456789"));
   std::string bytes;

@@ -13,7 +13,7 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   const std::string file(reinterpret_cast<const char*>(bytes), size);
   const cairn::ReadLimits limits{.max_entries = 10'000, .max_files = 100};
-  (void)cairn::ReadSafetensorsIndex(cairn::MemorySource(file), limits);
+  (void)cairn::ReadWeightIndex(cairn::MemorySource(file), limits);
   (void)cairn::SafetensorsFormat().Detect(*cairn::MemorySourceTree(file));
 
   const auto reader = cairn::SafetensorsFormat().Open(cairn::MemorySourceTree(file), {.limits = limits});

@@ -9,12 +9,13 @@ import pathlib
 import re
 import sys
 
-BASE, IO, TENSOR, CAST = "common/base", "common/io", "common/tensor", "common/cast"
+BASE, IO, TENSOR, CAST, TLS = "common/base", "common/io", "common/tensor", "common/cast", "common/tls"
 FORMAT = "common/format/format.h"
 FORMATS = "common/format/all_formats.h"
+FORMAT_FILES = "common/format/checkpoint_file.h"
 WIRE = "proto/wire"
 CLIENT = "client/cpp/include"
-COMMON_FOR_PROGRAMS = [BASE, IO, TENSOR, CAST, FORMAT, FORMATS, "common/convert", "common/diff"]
+COMMON_FOR_PROGRAMS = [BASE, IO, TENSOR, CAST, FORMAT, FORMATS, FORMAT_FILES, "common/convert", "common/diff", "common/namemap", "common/pickle"]
 
 # Folder -> the folders and headers that it may include besides its own. The longest folder that fits a file counts.
 MODULES = {
@@ -22,24 +23,36 @@ MODULES = {
     IO: [BASE],
     TENSOR: [BASE],
     CAST: [BASE, TENSOR],
+    TLS: [],
+    "common/view": [BASE, TENSOR],
+    "common/zip": [BASE, IO],
+    "common/pickle": [BASE, IO, TENSOR],
     "common/format": [BASE, IO, TENSOR],
     "common/convert": [BASE, TENSOR, CAST, FORMAT],
     "common/diff": [BASE, TENSOR, CAST, FORMAT],
+    "common/namemap": [BASE, IO, TENSOR, FORMAT, "common/view"],
     WIRE: [BASE, TENSOR],
     "server/store": [BASE, IO],
     "server/registry": [BASE],
-    "server/engine": [BASE, TENSOR, CAST, "server/store", "server/registry"],
-    "server/service": [BASE, TENSOR, WIRE, "server/engine", "server/registry/registry.h"],
-    "server/app": [BASE, IO, "server/store", "server/registry", "server/engine", "server/service"],
+    "server/engine": [BASE, TENSOR, CAST, FORMAT, "server/store", "server/registry"],
+    "server/convert": [BASE, IO, TENSOR, FORMAT, FORMATS, FORMAT_FILES, "common/convert", "server/engine"],
+    "server/service": [BASE, TENSOR, WIRE, "server/convert", "server/engine", "server/registry/registry.h"],
+    "server/app": [BASE, IO, TLS, "server/store", "server/registry", "server/convert", "server/engine", "server/service"],
     "client/cpp/include": [BASE, TENSOR],
-    "client/cpp/src": [BASE, TENSOR, WIRE, CLIENT],
+    "client/cpp/src": [BASE, TENSOR, TLS, WIRE, CLIENT],
     "client/transfer": [*COMMON_FOR_PROGRAMS, CLIENT],
     "client/cli": [*COMMON_FOR_PROGRAMS, CLIENT, "client/transfer"],
     "client/python/native": [*COMMON_FOR_PROGRAMS, CLIENT, "client/transfer"],
 }
-# A single format knows the interface and itself, unless it is listed here. all_formats.* is what knows them all.
-FORMAT_FOLDERS = {}
-ALL_FORMATS = "common/format/all_formats"
+# A single format knows the interface and itself, unless it is listed here. These are what knows them all.
+FORMAT_FOLDERS = {
+    "common/format/easylm": ["common/format/flax_msgpack"],
+    "common/format/flax": ["common/format/flax_msgpack", "common/format/folder"],
+    "common/format/npz": ["common/view", "common/zip"],
+    "common/format/safetensors": ["common/format/folder"],
+    "common/format/torch": ["common/format/folder", "common/pickle", "common/view", "common/zip"],
+}
+ALL_FORMATS = ("common/format/all_formats", "common/format/checkpoint_file")
 
 # Headers of others by how they begin -> who may include them. Abseil and the system's headers are everybody's.
 LIBRARIES = {
@@ -51,12 +64,14 @@ LIBRARIES = {
     "grpc/": [WIRE, "server/service", "server/app", "client/cpp/src"],
     "grpcpp/": [WIRE, "server/service", "server/app", "client/cpp/src"],
     "hwy/": ["common"],
+    "libdeflate.h": ["common/zip"],
     "nanobind/": ["client/python/native"],
-    "nlohmann/": ["common/format", "client/cli"],
-    "openssl/": [BASE],
+    "nlohmann/": ["common/format", "common/namemap", "client/cli"],
+    "openssl/": [BASE, TLS, "client/cpp/src/tls_probe.cc"],
     "spdlog/": ["server/app"],
     "sqlite3.h": ["server/registry"],
-    "yaml-cpp/": ["server/app"],
+    "yaml-cpp/": ["common/namemap", "server/app"],
+    "zlib.h": ["common/zip"],
 }
 
 SOURCES = {".h", ".hpp", ".cc", ".cpp"}

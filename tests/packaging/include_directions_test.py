@@ -70,7 +70,7 @@ class IncludeDirectionsTest(unittest.TestCase):
             ("common/base/x.cc", "<vector>"),
             ("common/base/x.cc", '"absl/status/status.h"'),
             ("common/format/all_formats.cc", '"common/format/easylm/easylm_format.h"'),
-            ("common/format/easylm/x.cc", '"common/format/easylm/msgpack_scan.h"'),
+            ("common/format/easylm/x.cc", '"common/format/flax_msgpack/msgpack_scan.h"'),
             ("server/service/x.cc", '"server/registry/registry.h"'),
             ("server/app/x.cc", '"server/app/version.h"'),
             ("client/cli/x.cc", '"cairn/client.h"'),

@@ -9,8 +9,8 @@
 #include "common/format/easylm/easylm_object.h"
 #include "common/format/easylm/easylm_reader.h"
 #include "common/format/easylm/easylm_writer.h"
-#include "common/format/easylm/flax_leaf.h"
-#include "common/format/easylm/msgpack_scan.h"
+#include "common/format/flax_msgpack/flax_leaf.h"
+#include "common/format/flax_msgpack/msgpack_scan.h"
 
 namespace cairn {
 namespace {

@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/base/utf8.h"
-#include "common/format/easylm/scan_errors.h"
+#include "common/format/flax_msgpack/scan_errors.h"
 
 namespace cairn {
 namespace {

@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #include "absl/status/statusor.h"
-#include "common/format/easylm/msgpack_scan.h"
+#include "common/format/flax_msgpack/msgpack_scan.h"
 #include "common/format/format.h"
 #include "common/tensor/key_path.h"
 

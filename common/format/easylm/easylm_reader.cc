@@ -1,18 +1,17 @@
 #include "common/format/easylm/easylm_reader.h"
 
-#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <utility>
 #include <variant>
-#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/format/easylm/easylm_object.h"
-#include "common/format/easylm/flax_leaf.h"
-#include "common/format/easylm/msgpack_scan.h"
+#include "common/format/flax_msgpack/flax_leaf.h"
+#include "common/format/flax_msgpack/msgpack_scan.h"
+#include "common/format/flax_msgpack/piece_table.h"
 
 namespace cairn {
 namespace {
@@ -35,39 +34,24 @@ class EasyLmReader final : public CheckpointReader {
   absl::Status ReadAt(size_t entry, uint64_t offset, absl::Span<char> dst) override;
 
  private:
-  // A run of a tensor's bytes; `begin` counts from the tensor's first byte.
-  struct Piece {
-    uint64_t begin = 0;
-    uint64_t length = 0;
-    uint64_t file_offset = 0;
-  };
-
   void AddLeaf(KeyPath path, FlaxLeaf leaf);
   absl::Status CheckRange(size_t entry, uint64_t offset, uint64_t length) const;
-  // Calls `visit` (file offset, length) for the runs of [offset, offset + length) in order.
-  template <typename Visit>
-  absl::Status ForEachRun(size_t entry, uint64_t offset, uint64_t length, Visit visit) const;
 
   const std::shared_ptr<const SourceTree> tree_;
   const std::unique_ptr<ByteSource> source_;
   const ReadOptions options_;
   CheckpointIndex index_;
-  std::vector<Piece> pieces_;         // Of all tensors, one after the other.
-  std::vector<size_t> first_piece_;   // Per entry.
+  PieceTable pieces_;
 };
 
 void EasyLmReader::AddLeaf(KeyPath path, FlaxLeaf leaf) {
-  first_piece_.push_back(pieces_.size());
   if (Value* value = std::get_if<Value>(&leaf)) {
+    pieces_.Add({});
     index_.entries.push_back(Entry::OfValue(std::move(path), std::move(*value)));
     return;
   }
   FlaxArray& array = std::get<FlaxArray>(leaf);
-  uint64_t begin = 0;
-  for (const FlaxPiece& piece : array.pieces) {
-    pieces_.push_back({begin, piece.length, piece.offset});
-    begin += piece.length;
-  }
+  pieces_.Add(array.pieces);
   index_.entries.push_back(Entry::Tensor(std::move(path), array.dtype, std::move(array.shape), array.byte_size));
 }
 
@@ -141,7 +125,6 @@ absl::Status EasyLmReader::Scan() {
     return absl::InvalidArgumentError(absl::StrCat(name, ": none of its ", seen.size(), " keys begins with \"",
                                                    prefix.ToString(), "\"; for a file of parameters alone write params::"));
   }
-  first_piece_.push_back(pieces_.size());
   return InFile(index_.Check(), name);
 }
 
@@ -155,27 +138,9 @@ absl::Status EasyLmReader::CheckRange(size_t entry, uint64_t offset, uint64_t le
                                             ", ", offset, "+", length, ") of ", found.byte_size));
 }
 
-template <typename Visit>
-absl::Status EasyLmReader::ForEachRun(size_t entry, uint64_t offset, uint64_t length, Visit visit) const {
-  const auto first = pieces_.begin() + static_cast<ptrdiff_t>(first_piece_[entry]);
-  const auto last = pieces_.begin() + static_cast<ptrdiff_t>(first_piece_[entry + 1]);
-  auto piece = std::upper_bound(first, last, offset,
-                                [](uint64_t value, const Piece& candidate) { return value < candidate.begin; });
-  if (piece != first) --piece;
-  for (; length > 0 && piece != last; ++piece) {
-    const uint64_t within = offset - piece->begin;
-    if (within >= piece->length) continue;
-    const uint64_t run = std::min(length, piece->length - within);
-    CAIRN_RETURN_IF_ERROR(visit(piece->file_offset + within, run));
-    offset += run;
-    length -= run;
-  }
-  return absl::OkStatus();
-}
-
 absl::Status EasyLmReader::ReadAt(size_t entry, uint64_t offset, absl::Span<char> dst) {
   CAIRN_RETURN_IF_ERROR(CheckRange(entry, offset, dst.size()));
-  return ForEachRun(entry, offset, dst.size(), [&](uint64_t file_offset, uint64_t length) {
+  return pieces_.ForEachRun(entry, offset, dst.size(), [&](uint64_t file_offset, uint64_t length) {
     const absl::Span<char> run = dst.first(static_cast<size_t>(length));
     dst.remove_prefix(static_cast<size_t>(length));
     return source_->ReadAt(file_offset, run);

@@ -11,7 +11,7 @@
 #include "common/base/annotate.h"
 #include "common/base/status_macros.h"
 #include "common/base/utf8.h"
-#include "common/format/easylm/msgpack_emit.h"
+#include "common/format/flax_msgpack/msgpack_emit.h"
 
 namespace cairn {
 namespace {

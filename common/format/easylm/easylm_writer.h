@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
-#include "common/format/easylm/flax_leaf.h"
+#include "common/format/flax_msgpack/flax_leaf.h"
 #include "common/format/format.h"
 #include "common/io/file_tree.h"
 

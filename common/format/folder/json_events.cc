@@ -1,4 +1,4 @@
-#include "common/format/safetensors/safetensors_json.h"
+#include "common/format/folder/json_events.h"
 
 #include <exception>
 #include <utility>

@@ -11,7 +11,7 @@
 #include "common/base/annotate.h"
 #include "common/base/checked_math.h"
 #include "common/base/status_macros.h"
-#include "common/format/safetensors/safetensors_json.h"
+#include "common/format/folder/json_events.h"
 
 namespace cairn {
 namespace {

@@ -9,73 +9,17 @@
 #include "absl/strings/str_join.h"
 #include "common/base/annotate.h"
 #include "common/base/status_macros.h"
+#include "common/format/folder/file_set.h"
+#include "common/format/folder/json_events.h"
+#include "common/format/folder/weight_index.h"
 #include "common/format/safetensors/safetensors_header.h"
 #include "common/format/safetensors/safetensors_index.h"
-#include "common/format/safetensors/safetensors_json.h"
 
 namespace cairn {
 namespace {
 
-// Files held open at once: a checkpoint may have thousands of shards, a process has a thousand descriptors.
-constexpr size_t kMaxOpenFiles = 64;
 // An asset is a configuration or a tokenizer. What is larger beside the weights is something else.
 constexpr uint64_t kMaxAssetBytes = 64u << 20;
-
-// The files of a checkpoint, opened as they are needed.
-class FileSet {
- public:
-  explicit FileSet(std::shared_ptr<const SourceTree> tree) : tree_(std::move(tree)) {}
-
-  // Adds an open file.
-  size_t Add(std::string name, std::unique_ptr<ByteSource> source) {
-    files_.push_back(
-        {.name = std::move(name), .size = source->size(), .source = std::move(source), .last_use = ++clock_});
-    ++open_;
-    CloseOldest();
-    return files_.size() - 1;
-  }
-
-  // Valid until the next call.
-  absl::StatusOr<const ByteSource*> Get(size_t number) {
-    File& file = files_[number];
-    file.last_use = ++clock_;
-    if (file.source == nullptr) {
-      CAIRN_ASSIGN_OR_RETURN(file.source, tree_->Open(file.name));
-      ++open_;
-      CloseOldest();
-      if (file.source->size() != file.size) {
-        return absl::DataLossError(absl::StrCat(file.source->name(), ": has ", file.source->size(),
-                                                " bytes, expected ", file.size,
-                                                ": it changed while it was read"));
-      }
-    }
-    return file.source.get();
-  }
-
- private:
-  struct File {
-    std::string name;
-    uint64_t size = 0;
-    std::unique_ptr<ByteSource> source;  // Null while closed.
-    uint64_t last_use = 0;
-  };
-
-  // Never the one just used: there are two or more.
-  void CloseOldest() {
-    if (open_ <= kMaxOpenFiles) return;
-    File* oldest = nullptr;
-    for (File& file : files_) {
-      if (file.source != nullptr && (oldest == nullptr || file.last_use < oldest->last_use)) oldest = &file;
-    }
-    oldest->source.reset();
-    --open_;
-  }
-
-  const std::shared_ptr<const SourceTree> tree_;
-  std::vector<File> files_;
-  size_t open_ = 0;
-  uint64_t clock_ = 0;
-};
 
 class SafetensorsReader final : public CheckpointReader {
  public:
@@ -119,7 +63,7 @@ class Assembler {
       : tree_name_(tree->name()), tree_(tree), limits_(limits), files_(std::move(tree)) {}
 
   // `index` says which tensors belong in which file, where there is one; `number` is the file's place in it.
-  absl::Status AddWeights(const std::string& name, const SafetensorsIndex* index, size_t number) {
+  absl::Status AddWeights(const std::string& name, const WeightIndex* index, size_t number) {
     CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<ByteSource> source, tree_->Open(name));
     CAIRN_ASSIGN_OR_RETURN(SafetensorsHeader header, ReadSafetensorsHeader(*source, limits_));
     const std::string file_name = source->name();
@@ -147,7 +91,7 @@ class Assembler {
   }
 
   // To be called after the last file: every tensor of the index was found where it says.
-  absl::Status CheckComplete(const SafetensorsIndex& index) const {
+  absl::Status CheckComplete(const WeightIndex& index) const {
     if (listed_found_ == index.weights.size()) return absl::OkStatus();
     absl::flat_hash_set<absl::string_view> found;
     for (const Entry& entry : index_.entries) found.insert(std::get<std::string>(entry.path.segments()[0]));
@@ -232,7 +176,7 @@ absl::StatusOr<std::string> ChooseIndex(const SourceTree& tree, const std::vecto
 }
 
 absl::Status AddIndexed(const ByteSource& index_file, const ReadLimits& limits, Assembler* assembler) {
-  CAIRN_ASSIGN_OR_RETURN(const SafetensorsIndex index, ReadSafetensorsIndex(index_file, limits));
+  CAIRN_ASSIGN_OR_RETURN(const WeightIndex index, ReadWeightIndex(index_file, limits));
   for (size_t i = 0; i < index.files.size(); ++i) {
     const absl::Status status = assembler->AddWeights(index.files[i], &index, i);
     if (!status.ok()) return Annotate(status, index_file.name());

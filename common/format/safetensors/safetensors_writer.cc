@@ -14,7 +14,7 @@
 #include "common/base/utf8.h"
 #include "common/format/safetensors/safetensors_header.h"
 #include "common/format/safetensors/safetensors_index.h"
-#include "common/format/safetensors/safetensors_json.h"
+#include "common/format/folder/json_events.h"
 
 namespace cairn {
 namespace {
@@ -29,13 +29,6 @@ struct PlannedFile {
 };
 
 std::string Shown(const KeyPath& path) { return NameForMessage(path.ToString()); }
-
-// The segments of `path` joined.
-std::string Join(const KeyPath& path, absl::string_view separator) {
-  return absl::StrJoin(path.segments(), separator, [](std::string* out, const KeyPath::Segment& segment) {
-    std::visit([out](const auto& part) { absl::StrAppend(out, part); }, segment);
-  });
-}
 
 std::string AdviceForDtype(Dtype dtype) {
   return absl::StrCat("has dtype ", DtypeName(dtype), ", which safetensors lacks: ",
@@ -180,7 +173,7 @@ class SafetensorsWriter final : public CheckpointWriter {
         return absl::InvalidArgumentError(absl::StrCat(tree_->name(), ": ", Shown(entry.path), " ", why));
       };
       if (entry.path.empty()) return refuse("is the root of the tree: a tensor of safetensors needs a name");
-      names_[number] = Join(entry.path, options_.separator);
+      names_[number] = entry.path.Joined(options_.separator);
       const std::string& name = names_[number];
       if (name == kSafetensorsMetadataName)
         return refuse("has the name that safetensors keeps for its metadata");
@@ -204,7 +197,7 @@ class SafetensorsWriter final : public CheckpointWriter {
   absl::Status NameAssets() {
     for (const size_t number : assets_) {
       const Entry& entry = index_->entries[number];
-      names_[number] = Join(entry.path, "/");
+      names_[number] = entry.path.Joined("/");
       if (IsSafetensorsName(names_[number]) || IsSafetensorsIndexName(names_[number])) {
         return absl::InvalidArgumentError(
             absl::StrCat(tree_->name(), ": asset ", Shown(entry.path), " has the name of a file of weights"));
@@ -296,13 +289,13 @@ class SafetensorsWriter final : public CheckpointWriter {
   }
 
   absl::Status WriteIndex() {
-    SafetensorsIndex index;
+    WeightIndex index;
     for (const PlannedFile& file : files_) {
       for (const size_t number : file.entries) index.weights.emplace(names_[number], index.files.size());
       index.files.push_back(file.name);
     }
     CAIRN_ASSIGN_OR_RETURN(sink_, tree_->Create(kSafetensorsIndexName));
-    CAIRN_RETURN_IF_ERROR(sink_->Append(SerializeSafetensorsIndex(index, total_bytes_)));
+    CAIRN_RETURN_IF_ERROR(sink_->Append(SerializeWeightIndex(index, total_bytes_)));
     return CloseSink();
   }
 

@@ -122,7 +122,9 @@ TEST(Frame, LargePayloadSurvivesTheRoundTripWithoutACopy) {
 }
 
 TEST(Frame, KeepsItsPiecesAliveForAsLongAsItLivesAndNoLonger) {
-  auto owner = std::make_shared<const std::string>(1000, 'x');
+  // Less than 8 KiB would be copied.
+  constexpr size_t kSize = 10'000;
+  auto owner = std::make_shared<const std::string>(kSize, 'x');
   const std::weak_ptr<const std::string> alive = owner;
   {
     grpc::ByteBuffer frame = MakeFrame(v1::PutTensorRequest(), {Buffer(*owner, owner)});
@@ -134,7 +136,7 @@ TEST(Frame, KeepsItsPiecesAliveForAsLongAsItLivesAndNoLonger) {
     CAIRN_ASSERT_OK(ParseFrame(frame, kMaxHeader, &header, &pieces));
     frame.Clear();
     EXPECT_FALSE(alive.expired()) << "parsed pieces borrow the frame's slices";
-    EXPECT_EQ(Flatten(pieces), std::string(1000, 'x'));
+    EXPECT_EQ(Flatten(pieces), std::string(kSize, 'x'));
   }
   EXPECT_TRUE(alive.expired());
 }

@@ -83,6 +83,24 @@ TEST(ByteBudget, TryAcquireGivesNothingWhenTheBudgetIsShort) {
   EXPECT_EQ(budget.in_use(), 60u);
 }
 
+TEST(ByteBudget, TryAcquireLeavesWhatItIsToldTo) {
+  ByteBudget budget(10);
+  EXPECT_EQ(budget.TryAcquire(6, 5).bytes(), 0u);
+  EXPECT_EQ(budget.TryAcquire(11, 0).bytes(), 0u);
+  EXPECT_EQ(budget.TryAcquire(5, 5).bytes(), 5u);
+}
+
+TEST(ByteBudget, TellsWhetherSomebodyWaits) {
+  ByteBudget budget(10);
+  ByteBudget::Reservation all = budget.TryAcquire(10);
+  EXPECT_FALSE(budget.HasWaiters());
+  ByteBudget::Reservation late;
+  budget.Acquire(1, [&](ByteBudget::Reservation reservation) { late = std::move(reservation); });
+  EXPECT_TRUE(budget.HasWaiters());
+  all.Release();
+  EXPECT_FALSE(budget.HasWaiters());
+}
+
 TEST(ByteBudget, AReservationGivesItsBytesBackOnce) {
   ByteBudget budget(100);
   ByteBudget::Reservation first = budget.TryAcquire(30);

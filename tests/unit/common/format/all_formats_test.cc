@@ -65,6 +65,15 @@ TEST(ParseFileSpec, TakesAPathWithOrWithoutAPrefix) {
   EXPECT_EQ(variant.path, "/data/a::b");
 }
 
+TEST(ParseFileSpec, KnowsBothSpellingsOfFlax) {
+  for (const std::string& prefix : {std::string("flax"), std::string("flax_params")}) {
+    const FileSpec spec = ParseFileSpec(prefix + "::model").value();
+    ASSERT_NE(spec.format, nullptr);
+    EXPECT_EQ(spec.format->name(), "flax");
+    EXPECT_EQ(spec.path, "model");
+  }
+}
+
 TEST(ParseFileSpec, TakesAPathThatHoldsColons) {
   for (const std::string& path :
        {std::string("./a::b"), std::string("/data/a::b"), std::string("::b"), std::string("C:x")}) {

@@ -16,6 +16,8 @@ absl::StatusOr<TargetFile> Resolve(const std::string& text, const TargetFileOpti
 
 TEST(ResolveTarget, TakesTheFormatFromTheNameThePrefixOrTheOptions) {
   EXPECT_EQ(Resolve("a/model.safetensors")->format->name(), "safetensors");
+  EXPECT_EQ(Resolve("a/arrays.npz")->format->name(), "npz");
+  EXPECT_EQ(Resolve("a/flax_model.msgpack")->format->name(), "flax");
   EXPECT_EQ(Resolve("a/streaming_params_7")->format->name(), "easylm");
   EXPECT_EQ(Resolve("a/streaming_train_state")->format->name(), "easylm");
   EXPECT_EQ(Resolve("params::model.safetensors")->format->name(), "easylm");

@@ -1,116 +1,29 @@
 #pragma once
 
-// What the tests of the easylm format share: golden files, and files written in memory.
+// What the tests of the easylm format share.
 
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/status/statusor.h"
-#include "absl/strings/escaping.h"
-#include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
-#include "common/base/status_macros.h"
 #include "common/format/easylm/easylm_writer.h"
-#include "common/format/format.h"
-#include "common/io/file_tree.h"
-#include "common/io/memory_io.h"
-#include "gtest/gtest.h"
+#include "tests/unit/common/format/flax_content.h"
 
 namespace cairn::testing {
 
-inline std::string GoldenPath(const std::string& name) { return CAIRN_SOURCE_DIR "/tests/golden/easylm/" + name; }
+inline std::string GoldenBytes(const std::string& name) { return GoldenFile("easylm/" + name); }
 
-inline std::string GoldenBytes(const std::string& name) {
-  std::ifstream file(GoldenPath(name), std::ios::binary);
-  EXPECT_TRUE(file.good()) << GoldenPath(name);
-  return std::string(std::istreambuf_iterator<char>(file), {});
-}
+inline std::vector<ListedTensor> GoldenListing(const std::string& name) { return ListingOf(GoldenBytes(name + ".txt")); }
 
-// A tensor that NumPy says is in a golden file.
-struct ListedTensor {
-  std::string key, dtype;
-  Shape shape;
-  std::string bytes;
-};
-
-inline std::vector<ListedTensor> GoldenListing(const std::string& name) {
-  std::vector<ListedTensor> tensors;
-  for (absl::string_view line : absl::StrSplit(GoldenBytes(name + ".txt"), '\n', absl::SkipEmpty())) {
-    const std::vector<std::string> fields = absl::StrSplit(line, '\t');
-    ListedTensor tensor{fields[0], fields[1], {}, absl::HexStringToBytes(fields[3])};
-    for (absl::string_view extent : absl::StrSplit(fields[2], ',', absl::SkipEmpty())) {
-      EXPECT_TRUE(absl::SimpleAtoi(extent, &tensor.shape.emplace_back()));
-    }
-    tensors.push_back(std::move(tensor));
-  }
-  return tensors;
-}
-
-// One file in memory, visible in `*out` after Commit().
-class MemorySinkTree final : public SinkTree {
- public:
-  explicit MemorySinkTree(std::string* out) : out_(out) {}
-  const std::string& name() const override { return name_; }
-  absl::StatusOr<std::unique_ptr<ByteSink>> Create(const std::string&) override {
-    return std::make_unique<MemorySink>(&closed_, name_);
-  }
-  absl::Status Commit() override {
-    *out_ = std::move(closed_);
-    return absl::OkStatus();
-  }
-
- private:
-  std::string* const out_;
-  std::string closed_;
-  const std::string name_ = "target";
-};
-
-// A checkpoint with the bytes of its tensors, entry by entry.
-struct Content {
-  CheckpointIndex index;
-  std::vector<std::string> bytes;
-
-  void Add(Entry entry, std::string payload = "") {
-    index.entries.push_back(std::move(entry));
-    bytes.push_back(std::move(payload));
-  }
-  void AddTensor(KeyPath path, Dtype dtype, Shape shape, std::string payload) {
-    const uint64_t size = payload.size();
-    Add(Entry::Tensor(std::move(path), dtype, std::move(shape), size), std::move(payload));
-  }
-};
-
-inline absl::StatusOr<Content> ReadContent(CheckpointReader& reader) {
-  Content content;
-  content.index = reader.index();
-  for (size_t i = 0; i < content.index.entries.size(); ++i) {
-    std::string& bytes = content.bytes.emplace_back(content.index.entries[i].byte_size, '?');
-    CAIRN_RETURN_IF_ERROR(reader.ReadAt(i, 0, absl::MakeSpan(bytes)));
-  }
-  return content;
-}
-
-// The file, or why there is none. Payloads come in pieces of `piece` bytes.
+// The file, or why there is none.
 inline absl::StatusOr<std::string> WriteContent(const Content& content, const WriteOptions& options = {},
                                                 const EasyLmWriterOptions& easylm_options = {}, size_t piece = 13) {
   std::string file = "not committed";
   CAIRN_ASSIGN_OR_RETURN(auto writer,
                          CreateEasyLmWriter(std::make_shared<MemorySinkTree>(&file), options, easylm_options));
-  CAIRN_ASSIGN_OR_RETURN(const std::vector<size_t> order, writer->Begin(content.index));
-  for (const size_t entry : order) {
-    CAIRN_RETURN_IF_ERROR(writer->StartEntry(entry).status());
-    for (absl::string_view rest = content.bytes[entry]; !rest.empty(); rest.remove_prefix(std::min(piece, rest.size()))) {
-      CAIRN_RETURN_IF_ERROR(writer->Append(rest.substr(0, piece)));
-    }
-    CAIRN_RETURN_IF_ERROR(writer->FinishEntry());
-  }
-  CAIRN_RETURN_IF_ERROR(writer->Finish());
+  CAIRN_RETURN_IF_ERROR(WriteThrough(*writer, content, piece));
   return file;
 }
 

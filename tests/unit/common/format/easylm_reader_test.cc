@@ -201,41 +201,6 @@ TEST(EasyLmReader, ObeysItsLimits) {
   EXPECT_THAT(Open(file, "", {.max_name_bytes = 10}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("limit is 10")));
 }
 
-// A source that is asked for much less than it has.
-class CountingTree final : public SourceTree {
- public:
-  explicit CountingTree(std::string bytes) : bytes_(std::move(bytes)) {}
-  const std::string& name() const override { return name_; }
-  bool is_directory() const override { return false; }
-  absl::StatusOr<std::vector<std::string>> List() const override { return std::vector<std::string>{""}; }
-  absl::StatusOr<std::unique_ptr<ByteSource>> Open(const std::string&) const override {
-    return std::make_unique<Counting>(*this);
-  }
-  uint64_t read_bytes() const { return read_bytes_; }
-  uint64_t reads() const { return reads_; }
-
- private:
-  class Counting final : public ByteSource {
-   public:
-    explicit Counting(const CountingTree& tree) : tree_(tree), source_(tree.bytes_) {}
-    uint64_t size() const override { return source_.size(); }
-    const std::string& name() const override { return tree_.name_; }
-    absl::Status ReadAt(uint64_t offset, absl::Span<char> dst) const override {
-      tree_.read_bytes_ += dst.size();
-      ++tree_.reads_;
-      return source_.ReadAt(offset, dst);
-    }
-
-   private:
-    const CountingTree& tree_;
-    const MemorySource source_;
-  };
-  const std::string bytes_;
-  const std::string name_ = "counting";
-  mutable uint64_t read_bytes_ = 0;
-  mutable uint64_t reads_ = 0;
-};
-
 TEST(EasyLmReader, ScansHeadersAndNotPayloads) {
   std::string file;
   for (const char* key : {"a", "b", "c", "d"}) {

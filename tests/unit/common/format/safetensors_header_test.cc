@@ -1,6 +1,6 @@
 #include "common/format/safetensors/safetensors_header.h"
 
-#include "common/format/safetensors/safetensors_json.h"
+#include "common/format/folder/json_events.h"
 #include "common/io/memory_io.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -18,6 +18,13 @@ constexpr absl::StatusCode kInvalid = absl::StatusCode::kInvalidArgument;
 
 KeyPath Path(std::vector<KeyPath::Segment> segments) { return KeyPath(std::move(segments)); }
 
+TEST(KeyPath, JoinsItsSegmentsAsTheyAre) {
+  const KeyPath path(std::vector<KeyPath::Segment>{"a/b", int64_t{7}, ""});
+  EXPECT_EQ(path.Joined("."), "a/b.7.");
+  EXPECT_EQ(path.Joined(""), "a/b7");
+  EXPECT_EQ(KeyPath().Joined("."), "");
+}
+
 TEST(KeyPath, IsShownWithSlashesAndEscapes) {
   EXPECT_EQ(KeyPath().ToString(), "");
   EXPECT_EQ(KeyPath::Of({"params", "layer", "kernel"}).ToString(), "params/layer/kernel");

@@ -72,6 +72,7 @@ std::vector<Golden> Goldens() {
       {Value::String("adam"), "06046164616d", "\"adam\""},
       {Value::String(""), "0600", "\"\""},
       {Value::Bytes(std::string("\0\xff", 2)), "070200ff", "b\"\\x00\\xff\""},
+      {Value::Opaque("\x80\x02N."), "0b0480024e2e", "<opaque, 4 bytes>"},
       {List({}), "080000", "[]"},
       {Tuple({}), "090000", "()"},
       {Sequence(Value::Kind::kList, {}, 300), "08ac0200", "list of 300 entries"},
@@ -116,7 +117,7 @@ TEST(ValueEncoding, RefusesEveryTruncationAndEveryTrailingByte) {
 }
 
 TEST(ValueEncoding, RefusesWhatItDoesNotWrite) {
-  EXPECT_THAT(DecodeValue(Bytes("0b")), StatusIs(kInvalid, HasSubstr("unknown kind 11")));
+  EXPECT_THAT(DecodeValue(Bytes("0c")), StatusIs(kInvalid, HasSubstr("unknown kind 12")));
   EXPECT_THAT(DecodeValue(Bytes("ff")), StatusIs(kInvalid, HasSubstr("unknown kind 255")));
   EXPECT_THAT(DecodeValue(Bytes("0102")), StatusIs(kInvalid, HasSubstr("bool")));
   EXPECT_THAT(DecodeValue(Bytes("028000")), StatusIs(kInvalid, HasSubstr("longer than it has to be")));
@@ -213,10 +214,20 @@ TEST(Value, EqualityLooksAtKindAndContents) {
   EXPECT_FALSE(Value::Int(1) == Value::Bool(true));
   EXPECT_FALSE(Value::Int(1) == Value::Float(1));
   EXPECT_FALSE(Value::String("a") == Value::Bytes("a"));
+  EXPECT_FALSE(Value::Opaque("a") == Value::Bytes("a"));
+  EXPECT_FALSE(Value::Opaque("a") == Value::Opaque("b"));
   EXPECT_FALSE(List({}) == Tuple({}));
   EXPECT_FALSE(Sequence(Value::Kind::kList, {}, 2) == List({}));
   EXPECT_FALSE(List({Value::Int(1)}) == List({Value::Int(2)}));
   EXPECT_FALSE(Dict({{Value::Int(1), Value::Int(2)}}) == Dict({}));
+}
+
+TEST(ValueToString, AsksWhatOpaqueValuesAreWhereverTheyLie) {
+  const auto describe = [](absl::string_view pickle) { return "a.B of " + std::string(pickle); };
+  EXPECT_EQ(ValueToString(List({Value::Opaque("x"), Tuple({Value::Opaque("yy")})}), describe),
+            "[<opaque a.B of x, 1 bytes>, (<opaque a.B of yy, 2 bytes>,)]");
+  EXPECT_EQ(ValueToString(Dict({{Value::Opaque("k"), Value::Opaque("v")}}), describe),
+            "{<opaque a.B of k, 1 bytes>: <opaque a.B of v, 1 bytes>}");
 }
 
 TEST(ValueToString, IsWhatAPersonCanRead) {

@@ -79,7 +79,7 @@ TEST_F(FaultTest, APermanentFaultEndsTheSaveWithItsOwnCodeAndNothingIsVisible) {
 }
 
 TEST_F(FaultTest, AFailedReadIsTheLoadsErrorAndTheNextLoadWorks) {
-  const std::vector<TestTensor> model = {MakeTensor("a", Dtype::kUint8, {9000}, 1)};
+  const std::vector<TestTensor> model = {MakeTensor("a", Dtype::kUint8, {100'000}, 1)};  // Neighbours are read together.
   CAIRN_ASSERT_OK(Save("run", 1, model));
   Restart();  // Nothing cached.
   faults_->Arm({0, absl::OkStatus()});

@@ -1,0 +1,175 @@
+#include "common/format/torch/torch_contents.h"
+
+#include <optional>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/annotate.h"
+#include "common/base/status_macros.h"
+#include "common/pickle/pickle_values.h"
+
+namespace cairn {
+namespace {
+
+constexpr char kLoneTensor[] = "tensor";
+constexpr char kLoneValue[] = "value";
+
+// Two tensors with equal keys are one.
+std::string IdentityOf(const TorchTensor& tensor) {
+  return absl::StrCat(tensor.storage_key, "\n", static_cast<int>(tensor.dtype), " ", tensor.conjugated, tensor.negated, " ",
+                      tensor.view.ToString());
+}
+
+class Walk {
+ public:
+  Walk(const PickleTree& tree, absl::string_view where, const ReadLimits& limits)
+      : tree_(tree), where_(where), limits_(limits), values_(tree, ValueOptions(limits)) {}
+
+  absl::Status Run(PickleNodeId root) {
+    if (const std::optional<PickleSequence> sequence = AsSequence(tree_, root); sequence.has_value() && !sequence->items.empty()) {
+      // Nothing stands at the root itself, so its kind is not kept.
+      return Children(KeyPath(), *sequence);
+    }
+    if (const std::optional<PickleMapping> mapping = AsMapping(tree_, root); mapping.has_value()) {
+      if (mapping->pairs.empty()) return absl::OkStatus();
+      if (HasPlainKeys(*mapping)) return Children(KeyPath(), *mapping);
+    }
+    const absl::StatusOr<std::optional<TorchTensor>> lone = AsTorchTensor(tree_, root);
+    const bool tensor = lone.ok() ? lone->has_value() : true;
+    return Visit(KeyPath::Of({tensor ? kLoneTensor : kLoneValue}), root);
+  }
+
+  TorchContents Take() && { return std::move(contents_); }
+
+ private:
+  static PickleValueOptions ValueOptions(const ReadLimits& limits) {
+    PickleValueOptions options;
+    options.max_value_bytes = limits.max_value_bytes;
+    return options;
+  }
+
+  absl::Status Visit(const KeyPath& path, PickleNodeId node) {
+    if (path.segments().size() > limits_.max_depth) {
+      return absl::InvalidArgumentError(absl::StrCat(where_, ": \"", Shown(path), "\": nested deeper than ", limits_.max_depth,
+                                                     " levels, or a container that holds itself"));
+    }
+    absl::StatusOr<std::optional<TorchTensor>> tensor = AsTorchTensor(tree_, node);
+    if (absl::IsUnimplemented(tensor.status())) return LeaveOut(path, std::string(tensor.status().message()));
+    if (!tensor.ok()) return Annotate(tensor.status(), absl::StrCat(where_, ": tensor \"", Shown(path), "\""));
+    if (tensor->has_value()) return AddTensor(path, **std::move(tensor));
+    if (const std::optional<PickleMapping> mapping = AsMapping(tree_, node);
+        mapping.has_value() && !mapping->pairs.empty() && HasPlainKeys(*mapping)) {
+      return Children(path, *mapping);
+    }
+    if (const std::optional<PickleSequence> sequence = AsSequence(tree_, node);
+        sequence.has_value() && !sequence->items.empty()) {
+      Value mark;
+      mark.kind = sequence->is_tuple ? Value::Kind::kTuple : Value::Kind::kList;
+      mark.length = sequence->items.size();
+      CAIRN_RETURN_IF_ERROR(Add(Entry::OfValue(path, std::move(mark))));
+      return Children(path, *sequence);
+    }
+    absl::StatusOr<Value> value = values_.ToValue(node);
+    if (absl::IsFailedPrecondition(value.status())) return LeaveOut(path, std::string(value.status().message()));
+    if (!value.ok()) return Annotate(value.status(), absl::StrCat(where_, ": \"", Shown(path), "\""));
+    return Add(Entry::OfValue(path, *std::move(value)));
+  }
+
+  // Other keys (tuples, parameters, ...) are no segments of a path: such a dict is a value.
+  bool HasPlainKeys(const PickleMapping& mapping) const {
+    for (const auto& [key, value] : mapping.pairs) {
+      if (tree_.kind(key) != PickleKind::kInt && !(tree_.IsStr(key) && !tree_.has_surrogates(key))) return false;
+    }
+    return true;
+  }
+
+  absl::Status Children(const KeyPath& path, const PickleMapping& mapping) {
+    // A repeated key: the last value counts, in the place of the first.
+    absl::flat_hash_map<KeyPath::Segment, size_t> places;
+    std::vector<std::pair<KeyPath::Segment, PickleNodeId>> children;
+    children.reserve(mapping.pairs.size());
+    for (const auto& [key, value] : mapping.pairs) {
+      KeyPath::Segment segment = tree_.IsStr(key) ? KeyPath::Segment(std::string(tree_.text(key))) : KeyPath::Segment(tree_.integer(key));
+      const auto [place, is_new] = places.try_emplace(segment, children.size());
+      if (is_new) {
+        children.emplace_back(std::move(segment), value);
+      } else {
+        children[place->second].second = value;
+      }
+    }
+    for (auto& [segment, node] : children) CAIRN_RETURN_IF_ERROR(Child(path, std::move(segment), node));
+    return absl::OkStatus();
+  }
+
+  absl::Status Children(const KeyPath& path, const PickleSequence& sequence) {
+    for (size_t i = 0; i < sequence.items.size(); ++i) {
+      CAIRN_RETURN_IF_ERROR(Child(path, static_cast<int64_t>(i), sequence.items[i]));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Child(const KeyPath& path, KeyPath::Segment segment, PickleNodeId node) {
+    KeyPath child = path;
+    child.Append(std::move(segment));
+    return Visit(child, node);
+  }
+
+  absl::Status AddTensor(const KeyPath& path, TorchTensor tensor) {
+    const auto [first, is_new] = seen_.try_emplace(IdentityOf(tensor), path);
+    if (!is_new) return Add(Entry::Alias(path, first->second));
+    const absl::StatusOr<uint64_t> bytes = ByteSize(tensor.dtype, tensor.shape);
+    if (!bytes.ok()) return Annotate(bytes.status(), absl::StrCat(where_, ": tensor \"", Shown(path), "\""));
+    Entry entry = Entry::Tensor(path, tensor.dtype, tensor.shape, *bytes);
+    return Add(std::move(entry), std::move(tensor));
+  }
+
+  absl::Status Add(Entry entry, TorchTensor tensor = {}) {
+    const KeyPath& path = entry.path;
+    if (contents_.entries.size() >= limits_.max_entries) {
+      return absl::InvalidArgumentError(absl::StrCat(where_, ": more entries than the limit of ", limits_.max_entries));
+    }
+    if (path.ToString().size() > limits_.max_name_bytes) {
+      return absl::InvalidArgumentError(absl::StrCat(where_, ": \"", Shown(path), "\": a name of more than ", limits_.max_name_bytes, " bytes"));
+    }
+    contents_.entries.push_back(std::move(entry));
+    contents_.tensors.push_back(std::move(tensor));
+    return absl::OkStatus();
+  }
+
+  absl::Status LeaveOut(const KeyPath& path, std::string what) {
+    // A report, not a log: who leaves out more has no use for the rest of the names.
+    constexpr size_t kMaxLeftOut = 1000;
+    if (contents_.left_out.size() < kMaxLeftOut) contents_.left_out.push_back({path, std::move(what)});
+    if (++left_out_ > limits_.max_entries) {
+      return absl::InvalidArgumentError(absl::StrCat(where_, ": more objects than the limit of ", limits_.max_entries));
+    }
+    return absl::OkStatus();
+  }
+
+  static std::string Shown(const KeyPath& path) {
+    std::string text = path.ToString();
+    constexpr size_t kMost = 200;
+    if (text.size() > kMost) text = absl::StrCat(text.substr(0, kMost), "...");
+    return text;
+  }
+
+  const PickleTree& tree_;
+  const absl::string_view where_;
+  const ReadLimits& limits_;
+  PickleValues values_;
+  TorchContents contents_;
+  absl::flat_hash_map<std::string, KeyPath> seen_;  // Tensors, by identity.
+  uint64_t left_out_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<TorchContents> ReadTorchContents(const PickleTree& tree, PickleNodeId root, absl::string_view where,
+                                                const ReadLimits& limits) {
+  Walk walk(tree, where, limits);
+  CAIRN_RETURN_IF_ERROR(walk.Run(root));
+  return std::move(walk).Take();
+}
+
+}  // namespace cairn

@@ -1,0 +1,11 @@
+# Writes a source file that holds FILES as texts: cmake "-DFILES=a.yaml;b.yaml" -DOUT=x.cc -P embed_maps.cmake
+set(code "#include \"common/namemap/map_library.h\"\n\nnamespace cairn {\n\n")
+string(APPEND code "const std::vector<MapLibrary::File>& BuiltinMapFiles() {\n")
+string(APPEND code "  static const auto* files = new std::vector<MapLibrary::File>{\n")
+foreach(file ${FILES})
+  file(READ ${file} text)
+  get_filename_component(name ${file} NAME)
+  string(APPEND code "      {\"maps/${name}\", R\"yaml(${text})yaml\"},\n")
+endforeach()
+string(APPEND code "  };\n  return *files;\n}\n\n}  // namespace cairn\n")
+file(WRITE ${OUT} "${code}")
