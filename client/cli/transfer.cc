@@ -34,7 +34,7 @@ void AddTargetOptions(CLI::App& command, TargetOptions& options) {
   command
       .add_option(
           "--to", options.format,
-          "Format of the target: easylm, flax, npz or safetensors [by prefix or name of the target, else safetensors]")
+          "Format of the target: easylm, flax, npz, safetensors or torch [by prefix or name of the target, else safetensors]")
       ->type_name("FORMAT");
   command
       .add_option("--max-shard-size", options.max_shard_size,

@@ -80,8 +80,16 @@ absl::StatusOr<const Format*> FormatByName(absl::string_view name) {
 }
 
 absl::StatusOr<const Format*> DetectFormat(const SourceTree& source) {
+  std::vector<const Format*> readings;
   for (const Format* format : AllFormats()) {
-    if (format->Detect(source)) return format;
+    if (format->Detect(source)) readings.push_back(format);
+  }
+  if (readings.size() == 1) return readings.front();
+  if (!readings.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        source.name(), ": can be read in ", readings.size(), " ways: ",
+        absl::StrJoin(readings, ", ", [&](std::string* out, const Format* format) { absl::StrAppend(out, format->name(), kPrefixEnd, source.name()); }),
+        "; say which is meant"));
   }
   return absl::InvalidArgumentError(absl::StrCat(source.name(), ": no known format (", FormatNames(),
                                                  "): found ", Describe(source),

@@ -20,6 +20,9 @@ const Format* FormatByFileName(const std::string& path) {
       absl::StartsWith(name, "streaming_params") || absl::StartsWith(name, "streaming_train_state");
   if (easylm) return FormatByName(kEasyLm).value();
   if (absl::EndsWith(name, ".npz")) return FormatByName("npz").value();
+  for (const absl::string_view suffix : {".pt", ".pth", ".bin", ".ckpt"}) {
+    if (absl::EndsWith(name, suffix)) return FormatByName("torch").value();
+  }
   return FormatByName(absl::EndsWith(name, ".msgpack") ? "flax" : "safetensors").value();
 }
 

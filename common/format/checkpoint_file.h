@@ -32,7 +32,7 @@ struct TargetFile {
   bool overwrite = false;
 };
 // INVALID_ARGUMENT for what does not fit together. The format comes from the options, the prefix, or the name:
-// *.safetensors is safetensors, *.msgpack is flax, *.npz is npz, EasyLM's own names (streaming_params, streaming_train_state) are easylm,
+// *.safetensors is safetensors, *.msgpack is flax, *.npz is npz, *.pt, *.pth, *.bin and *.ckpt are torch, EasyLM's own names (streaming_params, streaming_train_state) are easylm,
 // all others safetensors.
 absl::StatusOr<TargetFile> ResolveTarget(const FileSpec& target, const TargetFileOptions& options);
 

@@ -4,6 +4,7 @@
 #include "common/format/flax/flax_format.h"
 #include "common/format/npz/npz_format.h"
 #include "common/format/safetensors/safetensors_format.h"
+#include "common/format/torch/torch_format.h"
 
 namespace cairn::testing {
 
@@ -13,7 +14,8 @@ INSTANTIATE_TEST_SUITE_P(Formats, FormatContract,
                                            FormatUnderTest{&EasyLmFormat, "params"},
                                            FormatUnderTest{&FlaxFormat, ""},
                                            FormatUnderTest{&FlaxFormat, "flax_params"},
-                                           FormatUnderTest{&NpzFormat, ""}),
+                                           FormatUnderTest{&NpzFormat, ""},
+                                           FormatUnderTest{&TorchFormat, ""}),
                          NameOfFormat);
 
 }  // namespace cairn::testing

@@ -130,7 +130,7 @@ class Walk {
       return absl::InvalidArgumentError(absl::StrCat(where_, ": more entries than the limit of ", limits_.max_entries));
     }
     if (path.ToString().size() > limits_.max_name_bytes) {
-      return absl::InvalidArgumentError(absl::StrCat(where_, ": \"", Shown(path), "\": a name of more than ", limits_.max_name_bytes, " bytes"));
+      return absl::InvalidArgumentError(absl::StrCat(where_, ": \"", Shown(path), "\": a name over the limit of ", limits_.max_name_bytes, " bytes"));
     }
     contents_.entries.push_back(std::move(entry));
     contents_.tensors.push_back(std::move(tensor));

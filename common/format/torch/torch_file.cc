@@ -46,7 +46,8 @@ class ZipTorchFile final : public TorchFile {
     name_ = source->name();
     source_ = source;
     ZipLimits zip_limits;
-    zip_limits.max_entries = limits.max_entries;
+    // Records that say something of the file stand beside the storages, and some writers leave storages that nothing names.
+    zip_limits.max_entries = 2 * limits.max_entries + 64;
     CAIRN_ASSIGN_OR_RETURN(zip_, ZipReader::Open(std::move(source), zip_limits));
     CAIRN_ASSIGN_OR_RETURN(prefix_, PrefixOf(*zip_));
     CAIRN_RETURN_IF_ERROR(ReadByteOrder());

@@ -47,6 +47,15 @@ TEST(AllFormats, WhatNoFormatKnowsIsDescribed) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("a folder with notes.txt")));
 }
 
+TEST(AllFormats, WhatCanBeReadInTwoWaysIsRefusedWithBoth) {
+  TempDir dir;
+  std::ofstream(dir / "model.safetensors.index.json") << R"({"weight_map": {"a": "model.safetensors"}})";
+  std::ofstream(dir / "pytorch_model.bin.index.json") << R"({"weight_map": {"a": "pytorch_model.bin"}})";
+  EXPECT_THAT(DetectFormat(*OpenSourceTree(dir.path()).value()),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("2 ways"), HasSubstr("safetensors::"), HasSubstr("torch::"))));
+}
+
 TEST(ParseFileSpec, TakesAPathWithOrWithoutAPrefix) {
   const FileSpec plain = ParseFileSpec("dir/model.safetensors").value();
   EXPECT_EQ(plain.format, nullptr);
