@@ -41,8 +41,8 @@ const std::vector<OptionSpec>& Table() {
        "Wait for the disk before acknowledging. False is for tests and throw-away data only: a power cut or a crash of "
        "the machine can then lose committed checkpoints"},
       {"direct_reads", "Storage", &O::direct_reads, {},
-       "Read objects that are not in the page cache straight from the disk. Quicker for checkpoints that are loaded once; "
-       "slower where several hosts load the same one, since nothing of it stays in memory"},
+       "Read objects that are not in the page cache straight from the disk the first time, and through the page cache when "
+       "they are read again. False: always through the page cache"},
       {"gc_interval", "Storage", &O::gc_interval, {10 * kSecond, 365 * 24 * kHour, true},
        "Pause between two runs of the garbage collector. 0: never by itself, only when a client asks"},
       {"ended_session_retention", "Storage", &O::ended_session_retention, {0, 365 * 24 * kHour},

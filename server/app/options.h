@@ -23,7 +23,7 @@ struct DaemonOptions {
   uint64_t object_bytes = uint64_t{64} << 20;
   uint64_t extent_bytes = uint64_t{1} << 20;
   bool durable_writes = true;
-  bool direct_reads = false;
+  bool direct_reads = true;
   absl::Duration gc_interval = absl::Minutes(10);  // Zero: only when asked.
   absl::Duration ended_session_retention = absl::Hours(24);
   std::string file_roots;  // Absolute paths, separated by commas. Empty: none.

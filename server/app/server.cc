@@ -154,7 +154,7 @@ class ServerImpl final : public Server {
     builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 1 << 20);
     builder.AddChannelArgument(GRPC_ARG_ENABLE_RETRIES, 0);
-    // Windows that follow what gRPC measures grow to 32 MiB on each connection whose stream waits for memory or the
+    // Windows that follow what gRPC measures may grow to 32 MiB on each connection whose stream waits for memory or the
     // disk, and all of it is received, into memory that nobody counts.
     builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, ReceiveWindow(options_));

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/io/posix_file.h"
+#include "server/store/first_reads.h"
 #include "server/store/local_object_list.h"
 #include "server/store/local_object_writer.h"
 #include "server/store/object_file_read.h"
@@ -56,7 +57,8 @@ class LocalObjectStore final : public ObjectStore {
       return absl::OutOfRangeError(absl::StrCat("object \"", key, "\": ", dst.size(), " bytes from ", offset,
                                                 " leave the object of ", file->size, " (", PathOf(key), ")"));
     }
-    const ssize_t read = ReadObjectFile(*file, offset, dst, seen);
+    const bool is_first = file->direct.valid() && first_reads_.NoteRead(key, offset, offset + dst.size());
+    const ssize_t read = ReadObjectFile(*file, offset, dst, is_first, seen);
     if (read < 0) {
       return StoreErrno(static_cast<int>(-read), absl::StrCat("read object \"", key, "\" at byte ", offset, " from"),
                         PathOf(key));
@@ -76,7 +78,7 @@ class LocalObjectStore final : public ObjectStore {
     // Through the page cache the system reads ahead by itself, best for one reader that goes from front to back; and
     // what POSIX_FADV_WILLNEED brings lies there in single pages, dearer to read ever after.
     length = std::min(length, (*file)->size - offset);
-    return IsReadDirectly(**file, length) && !IsMostlyCached((*file)->fd.get(), offset, length);
+    return IsReadDirectly(**file, length) && first_reads_.IsFirst(key, offset) && !IsMostlyCached((*file)->fd.get(), offset, length);
   }
 
   absl::StatusOr<uint64_t> Size(absl::string_view key) override {
@@ -98,6 +100,7 @@ class LocalObjectStore final : public ObjectStore {
       return StoreErrno(errno, "remove", PathOf(key));
     }
     open_files_.Erase(key);
+    first_reads_.Forget(key);
     folders_->objects.RemoveEmptyParents(key);
     return absl::OkStatus();
   }
@@ -156,6 +159,7 @@ class LocalObjectStore final : public ObjectStore {
   const std::string scratch_parent_;
   const std::shared_ptr<const LocalStoreFolders> folders_;
   OpenFileCache open_files_{kOpenFiles};
+  FirstReads first_reads_;
 };
 
 // Files of these are the page cache.

@@ -85,11 +85,11 @@ bool IsMostlyCached(int fd, uint64_t offset, uint64_t length) {
   return cached.has_value() && *cached >= length / 2;
 }
 
-ssize_t ReadObjectFile(const OpenFile& file, uint64_t offset, absl::Span<char> dst,
+ssize_t ReadObjectFile(const OpenFile& file, uint64_t offset, absl::Span<char> dst, bool may_be_direct,
                        absl::FunctionRef<void(absl::string_view)> seen) {
   size_t done = 0;
   // A little that is missing is fetched through the cache too: it is on its way there.
-  bool direct = IsReadDirectly(file, dst.size()) && !IsMostlyCached(file.fd.get(), offset, dst.size());
+  bool direct = may_be_direct && IsReadDirectly(file, dst.size()) && !IsMostlyCached(file.fd.get(), offset, dst.size());
   while (done < dst.size()) {
     const absl::Span<char> rest = dst.subspan(done);
     const ssize_t n = direct ? ReadDirect(file.direct.get(), offset + done, rest)

@@ -25,11 +25,11 @@ inline bool IsReadDirectly(const OpenFile& file, uint64_t length) {
 }
 
 // Fills `dst` with the bytes of a file from `offset` on: from the page cache if most of them are there, otherwise, if it
-// is much, straight from the disk. Reading a checkpoint of many GB through the cache costs more processor time than
+// is much and `may_be_direct`, straight from the disk. Reading a checkpoint of many GB through the cache costs more processor time than
 // everything else that is done with its bytes, and drives out what somebody may need.
 // Calls `seen` with each piece once it has come (ObjectStore::ReadInPieces).
 // Returns how many bytes came, less than dst.size() only at the end of the file, or -errno.
-ssize_t ReadObjectFile(const OpenFile& file, uint64_t offset, absl::Span<char> dst,
+ssize_t ReadObjectFile(const OpenFile& file, uint64_t offset, absl::Span<char> dst, bool may_be_direct = true,
                        absl::FunctionRef<void(absl::string_view)> seen = [](absl::string_view) {});
 
 }  // namespace cairn

@@ -87,7 +87,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(absl::string_view tar
   args.SetMaxSendMessageSize(kMaxMessageBytes);
   args.SetInt(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kMaxFrameBytes);
   args.SetInt(GRPC_ARG_HTTP2_WRITE_BUFFER_SIZE, kWriteBufferBytes);
-  // Windows that follow what gRPC measures grow to 32 MiB where the caller is slower than the network. Bytes wait there
+  // Windows that follow what gRPC measures may grow to 32 MiB where the caller is slower than the network. Bytes wait there
   // in memory that the allocator has to find anew, which costs a load as much as receiving them.
   args.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   args.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, ReceiveWindow(options));
