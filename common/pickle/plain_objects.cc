@@ -128,6 +128,7 @@ uint64_t Bits(absl::string_view bytes, bool big_endian) {
 }
 
 std::optional<double> FloatOf(absl::string_view bytes, bool big_endian) {
+  if (bytes.size() > 8) return std::nullopt;  // long double: how many of its bits count depends on the machine.
   const uint64_t bits = Bits(bytes, big_endian);
   switch (bytes.size()) {
     case 2:
