@@ -18,16 +18,17 @@ namespace {
 
 constexpr char kRootFooter[] =
     R"(A ref is NAME@STEP, NAME@TAG or NAME (the latest step). A file is a path, or PREFIX::PATH where the prefix names
-its format (easylm, params, trainstate, trainstate_params, flax, flax_params, safetensors, npz).
+its format (easylm, params, trainstate, trainstate_params, flax, flax_params, safetensors, npz, cairndiff).
 
 Examples:
   cairn push model.safetensors team/run@1000
   cairn pull team/run@1000 params::streaming_params_1000
   cairn convert model.safetensors params::streaming_params
+  cairn diff team/run@1000 team/run@2000
   cairn ls team/
 
 Exit codes: 0 success, 1 error, 2 wrong usage, 3 not found, 4 exists already or a precondition fails, 5 damaged data,
-6 the server cannot be reached, 130 interrupted.)";
+6 the server cannot be reached, 7 "cairn diff" found a difference, 130 interrupted.)";
 
 // CLI11 indents and wraps nothing in footers, so they are given as they shall appear.
 std::string ExamplesFooter(const std::vector<std::string>& examples) {
@@ -111,12 +112,14 @@ absl::Status CommandSet::CheckCommand() const {
 
 int CommandSet::Main(int argc, const char* const* argv, Console& console, const Cancellation& cancellation) {
   absl::Status status;
+  int exit_code = kExitOk;
   try {
     root_->parse(argc, argv);
     console.Configure(globals_.json, globals_.quiet, globals_.no_progress);
     CommandContext context{globals_, console, cancellation};
     status = CheckCommand();
     if (status.ok()) status = runs_.at(root_->get_subcommands().front())(context);
+    exit_code = context.exit_code;
   } catch (const CLI::Success& success) {  // --help, --version.
     root_->exit(success, console.out(), console.out());
   } catch (const CLI::Error& error) {
@@ -125,7 +128,7 @@ int CommandSet::Main(int argc, const char* const* argv, Console& console, const 
     status = absl::InternalError(error.what());
   }
   if (status.ok()) status = console.Flush();
-  if (status.ok()) return kExitOk;
+  if (status.ok()) return exit_code;
   // Whatever an interrupt broke on its way out, the interrupt is what happened.
   if (cancellation.cancelled() && !absl::StartsWith(status.message(), "interrupted")) {
     status = absl::CancelledError("interrupted");
@@ -138,6 +141,11 @@ void AddAllCommands(CommandSet& commands) {
   AddPushCommand(commands);
   AddPullCommand(commands);
   AddConvertCommand(commands);
+  AddExportCommand(commands);
+  AddImportCommand(commands);
+  AddDiffCommand(commands);
+  AddRecoverCommand(commands);
+  AddSeedCommand(commands);
   AddLsCommand(commands);
   AddShowCommand(commands);
   AddTagCommand(commands);

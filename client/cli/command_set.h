@@ -32,6 +32,7 @@ struct CommandContext {
   const GlobalOptions& globals;
   Console& console;
   Cancellation cancellation;
+  int exit_code = 0;  // What a command that succeeds ends with: a finding that scripts ask for.
 };
 
 // The commands of the program: the tree of options that CLI11 parses, and what to run for each. Help,
@@ -72,6 +73,11 @@ class CommandSet {
 void AddPushCommand(CommandSet& commands);
 void AddPullCommand(CommandSet& commands);
 void AddConvertCommand(CommandSet& commands);
+void AddExportCommand(CommandSet& commands);
+void AddImportCommand(CommandSet& commands);
+void AddDiffCommand(CommandSet& commands);
+void AddRecoverCommand(CommandSet& commands);
+void AddSeedCommand(CommandSet& commands);
 void AddLsCommand(CommandSet& commands);
 void AddShowCommand(CommandSet& commands);
 void AddTagCommand(CommandSet& commands);

@@ -17,6 +17,7 @@ enum ExitCode : int {
   kExitPrecondition = 4,  // Already exists, or something else that must hold does not.
   kExitDamaged = 5,
   kExitUnreachable = 6,
+  kExitDifferent = 7,  // `cairn diff`: it worked, and the checkpoints differ.
   kExitInterrupted = 130,
 };
 

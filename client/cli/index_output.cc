@@ -10,6 +10,7 @@
 #include "client/cli/table.h"
 #include "client/cli/text.h"
 #include "common/base/status_macros.h"
+#include "common/convert/weights.h"
 #include "common/pickle/pickle_values.h"
 #include "common/tensor/entry_kind_name.h"
 #include "common/tensor/selection.h"
@@ -42,6 +43,26 @@ std::string Counts(const std::map<std::string, uint64_t>& counts, bool plural) {
                     : item.first == "alias"     ? "es"
                                                 : "s");
   });
+}
+
+// Where the weights of a model are, of what the checkpoint holds.
+std::string WeightsText(const WeightsFinding& finding) {
+  if (finding.place.has_value()) {
+    const WeightsPlace& place = *finding.place;
+    return absl::StrCat(place.Describe(), "; ", FormatCount(place.tensors), place.tensors == 1 ? " tensor, " : " tensors, ",
+                        FormatCount(place.parameters), " parameters, ", FormatBytes(place.bytes));
+  }
+  if (finding.candidates.empty()) return "none found";
+  return absl::StrCat("one of ", absl::StrJoin(finding.candidates, ", "), " (--root says which)");
+}
+
+nlohmann::json WeightsToJson(const WeightsFinding& finding) {
+  if (!finding.place.has_value()) {
+    return finding.candidates.empty() ? nlohmann::json(nullptr) : nlohmann::json({{"candidates", finding.candidates}});
+  }
+  const WeightsPlace& place = *finding.place;
+  return {{"root", place.root.ToString()}, {"prefix", place.prefix},         {"wrappers", place.wrappers}, {"form", place.form},
+          {"tensors", place.tensors},      {"parameters", place.parameters}, {"bytes", place.bytes}};
 }
 
 nlohmann::json EntryToJson(const Entry& entry) {
@@ -88,6 +109,7 @@ absl::Status PrintIndexJson(CommandContext& context, const IndexHeading& heading
   json["kinds"] = summary.kinds;
   json["dtypes"] = summary.dtypes;
   json["metadata"] = index.metadata;
+  json["weights"] = WeightsToJson(FindWeights(index));
   json["entries"] = nlohmann::json::array();
   for (const size_t i : shown) {
     nlohmann::json entry = EntryToJson(index.entries[i]);
@@ -136,6 +158,7 @@ absl::Status PrintIndex(CommandContext& context, const IndexHeading& heading, Ch
   row("entries", index.entries.empty() ? "none" : Counts(summary.kinds, true));
   row("bytes", absl::StrCat(FormatBytes(index.TotalBytes()), " (", FormatCount(index.TotalBytes()), ")"));
   row("dtypes", Counts(summary.dtypes, false));
+  row("weights", WeightsText(FindWeights(index)));
   row("metadata", absl::StrJoin(index.metadata, ", ", absl::PairFormatter("=")));
   if (shown.empty()) return absl::OkStatus();
 

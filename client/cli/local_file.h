@@ -35,7 +35,8 @@ std::optional<client::ConvertPlace> DaemonPlace(absl::string_view text);
 absl::StatusOr<FileSpec> ParseFileArgument(absl::string_view text);
 
 // What tells one state of a file (or of the files of a folder) from another without reading it: absolute
-// path, names, sizes, times of change.
+// path, names, sizes, times of change. Of a file also what is read with it: all beside an index, configurations beside
+// weights.
 absl::StatusOr<std::string> FileIdentity(const std::string& path);
 
 }  // namespace cairn::cli

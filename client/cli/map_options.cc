@@ -19,7 +19,13 @@ namespace {
 constexpr uint64_t kMaxFileBytes = 4u << 20;
 constexpr size_t kNamesInNote = 5;
 
-absl::StatusOr<MapLibrary::File> ReadSmallFile(const std::string& option, const std::string& path) {
+bool IsMapFile(const std::string& text) {
+  return absl::StrContains(text, "/") || absl::EndsWith(text, ".yaml") || absl::EndsWith(text, ".yml");
+}
+
+}  // namespace
+
+absl::StatusOr<MapLibrary::File> ReadOptionFile(const std::string& option, const std::string& path) {
   const auto usage = [&](absl::string_view what) { return UsageError(absl::StrCat(option, ": ", what)); };
   const absl::StatusOr<std::unique_ptr<ByteSource>> source = OpenFileSource(path);
   if (!source.ok()) return usage(source.status().message());
@@ -30,12 +36,6 @@ absl::StatusOr<MapLibrary::File> ReadSmallFile(const std::string& option, const 
   CAIRN_RETURN_IF_ERROR((*source)->ReadAt(0, absl::MakeSpan(file.text.data(), file.text.size())));
   return file;
 }
-
-bool IsMapFile(const std::string& text) {
-  return absl::StrContains(text, "/") || absl::EndsWith(text, ".yaml") || absl::EndsWith(text, ".yml");
-}
-
-}  // namespace
 
 void AddMapOptions(CLI::App& command, MapOptions& options) {
   auto* map =
@@ -56,16 +56,15 @@ void AddMapOptions(CLI::App& command, MapOptions& options) {
       ->needs(map);
 }
 
-absl::StatusOr<std::unique_ptr<Mapping>> MakeMapping(CheckpointReader& source, const std::string& path,
-                                                     const MapOptions& options) {
-  if (options.map.empty()) return nullptr;
+absl::StatusOr<std::optional<MappingRequest>> MakeMappingRequest(const MapOptions& options) {
+  if (options.map.empty()) return std::nullopt;
   MappingRequest request{.map = options.map};
   std::vector<std::string> files = options.files;
   if (IsMapFile(options.map) && std::find(files.begin(), files.end(), options.map) == files.end()) {
     files.push_back(options.map);
   }
   for (const std::string& file : files) {
-    CAIRN_ASSIGN_OR_RETURN(MapLibrary::File read, ReadSmallFile(file == options.map ? "--map" : "--map-file", file));
+    CAIRN_ASSIGN_OR_RETURN(MapLibrary::File read, ReadOptionFile(file == options.map ? "--map" : "--map-file", file));
     request.files.push_back(std::move(read));
   }
   for (const std::string& text : options.config) {
@@ -78,17 +77,15 @@ absl::StatusOr<std::unique_ptr<Mapping>> MakeMapping(CheckpointReader& source, c
     if (equals != std::string::npos && !IsMapFile(text)) {
       return UsageError(absl::StrCat("--map-config: expected NAME=NUMBER or a file, found \"", text, "\""));
     }
-    CAIRN_ASSIGN_OR_RETURN(MapLibrary::File read, ReadSmallFile("--map-config", text));
+    CAIRN_ASSIGN_OR_RETURN(MapLibrary::File read, ReadOptionFile("--map-config", text));
     read.name = std::filesystem::path(text).filename().string();
     request.configs.push_back(std::move(read));
   }
-  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<SourceTree> beside, OpenSourceTree(path));
-  return Mapping::Create(source, beside.get(), request);
+  return request;
 }
 
-void NoteMapping(CommandContext& context, const Mapping& mapping) {
-  std::string note = mapping.Describe();
-  std::vector<std::string> dropped = mapping.plan().dropped;
+void NoteMap(CommandContext& context, const std::string& way, std::vector<std::string> dropped) {
+  std::string note = way;
   if (!dropped.empty()) {
     const size_t count = dropped.size();
     dropped.resize(std::min(count, kNamesInNote));

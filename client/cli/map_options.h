@@ -1,6 +1,6 @@
 #pragma once
 
-#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,12 +22,14 @@ struct MapOptions {
 };
 void AddMapOptions(CLI::App& command, MapOptions& options);
 
-// A mapping of `source`, which was read from the file `path`, or null if none is asked for. USAGE for options that do
-// not fit together or files that cannot be read; INVALID_ARGUMENT for a checkpoint that does not fit the map.
-absl::StatusOr<std::unique_ptr<Mapping>> MakeMapping(CheckpointReader& source, const std::string& path,
-                                                     const MapOptions& options);
+// What the options ask for, or nothing; files are read. USAGE for options that do not fit together and for files that
+// cannot be read.
+absl::StatusOr<std::optional<MappingRequest>> MakeMappingRequest(const MapOptions& options);
 
-// Says on stderr which map was taken, and what it left out.
-void NoteMapping(CommandContext& context, const Mapping& mapping);
+// A file that an option names. USAGE if it cannot be read or is too large.
+absl::StatusOr<MapLibrary::File> ReadOptionFile(const std::string& option, const std::string& path);
+
+// Says on stderr which map was taken ("litgpt -> hf-llama"), and what it left out.
+void NoteMap(CommandContext& context, const std::string& way, std::vector<std::string> dropped);
 
 }  // namespace cairn::cli

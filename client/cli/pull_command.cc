@@ -26,32 +26,43 @@ struct Options {
 
 absl::Status Run(CommandContext& context, const Options& options) {
   if (const absl::Status ref = Ref::Parse(options.ref).status(); !ref.ok()) return UsageError(ref.message());
-  CAIRN_ASSIGN_OR_RETURN(const TargetFile target, ResolveTarget(options.destination, options.to));
+  CAIRN_ASSIGN_OR_RETURN(TargetFile target, ResolveTarget(options.destination, options.to));
   CAIRN_ASSIGN_OR_RETURN(const std::optional<Dtype> dtype,
                          DtypeForTarget(options.from.dtype, *target.format));
+  CAIRN_ASSIGN_OR_RETURN(RecipeRequest request, MakeRecipeRequest(options.from, std::nullopt));
+  request.weight_marks = target.format->traits().values;
   // First of all, since it says at once if something is in the way.
-  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointWriter> writer, cairn::CreateTarget(target));
+  std::unique_ptr<CheckpointWriter> writer;
+  if (!options.to.resume) {
+    CAIRN_ASSIGN_OR_RETURN(writer, cairn::CreateTarget(target));
+  }
 
   CAIRN_ASSIGN_OR_RETURN(client::Client client, ConnectForTransfer(context));
   CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<transfer::RemoteReader> source,
                          transfer::RemoteReader::Open(client, options.ref, dtype));
-  CAIRN_ASSIGN_OR_RETURN(const PlanOptions plan_options,
-                         MakePlanOptions(options.from, std::nullopt, source->index()));
-  CAIRN_ASSIGN_OR_RETURN(const ConvertPlan plan, MakeConvertPlan(source->index(), plan_options));
+  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<Recipe> recipe, MakeRecipe(context, *source, "", request));
+  if (options.to.resume) {
+    const std::string dtype_name(dtype.has_value() ? DtypeName(*dtype) : "keep");
+    SetResumeIdentity(options.to, request, absl::StrCat("uid:", source->checkpoint().uid, " ", dtype_name), target);
+    CAIRN_ASSIGN_OR_RETURN(writer, cairn::CreateTarget(target));
+  }
   // The server casts, so the plan itself casts nothing.
   NoteDefaultCast(context, options.from,
-                  std::count_if(plan.steps.begin(), plan.steps.end(),
+                  std::count_if(recipe->chosen().steps.begin(), recipe->chosen().steps.end(),
                                 [&](const auto& step) { return source->IsCast(step.source_entry); }));
 
   const std::string label = absl::StrCat("pull ", source->checkpoint().ShownRef());
-  CAIRN_ASSIGN_OR_RETURN(const TransferResult result, RunTransfer(context, label, *source, plan, *writer, target.options.drop_unsupported));
+  CAIRN_ASSIGN_OR_RETURN(const TransferResult result, RunTransfer(context, label, recipe->reader(), recipe->plan(), *writer, target.options.drop_unsupported));
   if (context.console.json()) {
-    context.console.PrintJson({{"checkpoint", CheckpointToJson(source->checkpoint())},
-                               {"path", target.path},
-                               {"format", std::string(target.format->name())},
-                               {"entries", result.entries},
-                               {"bytes", result.bytes},
-                               {"seconds", absl::ToDoubleSeconds(result.elapsed)}});
+    nlohmann::json report = {{"checkpoint", CheckpointToJson(source->checkpoint())},
+                             {"path", target.path},
+                             {"format", std::string(target.format->name())},
+                             {"entries", result.entries},
+                             {"bytes", result.bytes},
+                             {"bytes_resumed", result.bytes_skipped},
+                             {"seconds", absl::ToDoubleSeconds(result.elapsed)}};
+    DescribeRecipe(*recipe, report);
+    context.console.PrintJson(report);
   } else {
     context.console.PrintLine(absl::StrCat(target.path, "  ", target.format->name(), "  ", Describe(result)));
   }

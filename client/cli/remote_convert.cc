@@ -6,6 +6,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "client/cli/checkpoint_output.h"
 #include "client/cli/connect.h"
 #include "client/cli/exit_code.h"
@@ -26,11 +27,7 @@ absl::StatusOr<client::ConvertPlace> PlaceOf(const std::string& text, const std:
 
 }  // namespace
 
-absl::Status RunRemoteConvert(CommandContext& context, const std::string& source, const std::string& destination,
-                              const SourceOptions& from, const TargetOptions& to) {
-  client::ConvertSpec spec;
-  CAIRN_ASSIGN_OR_RETURN(spec.source, PlaceOf(source, destination));
-  CAIRN_ASSIGN_OR_RETURN(spec.target, PlaceOf(destination, source));
+absl::Status FillConvertSpec(const SourceOptions& from, const TargetOptions& to, client::ConvertSpec& spec) {
   if (!to.format.empty()) {
     if (!spec.target.ref.empty()) return UsageError("--to: a ref has no format");
     if (!spec.target.format.empty() && spec.target.format != to.format) {
@@ -49,11 +46,55 @@ absl::Status RunRemoteConvert(CommandContext& context, const std::string& source
     if (!size.ok()) return UsageError(absl::StrCat("--max-shard-size: ", size.status().message()));
     spec.max_shard_bytes = *size;
   }
-  spec.select = from.select;
-  spec.weights_only = from.no_optimizer;
+  if (to.parts != 0) return UsageError("--parts: not for conversions that run in the daemon");
+  // The daemon reads the texts and says what is wrong with them; what cannot be read here is said here.
+  CAIRN_ASSIGN_OR_RETURN(RecipeRequest recipe, MakeRecipeRequest(from, spec.float_dtype));
+  spec.select = std::move(recipe.select);
+  spec.exclude = std::move(recipe.exclude);
+  spec.weights_only = recipe.weights_only;
+  spec.root = std::move(recipe.root);
+  spec.strip_prefix = std::move(recipe.strip_prefix);
+  spec.prefix = std::move(recipe.prefix);
+  spec.strict = from.strict;
+  const auto text_file = [](MapLibrary::File& file) {
+    return client::ConvertSpec::TextFile{std::move(file.name), std::move(file.text)};
+  };
+  if (recipe.renames.has_value()) spec.renames = text_file(*recipe.renames);
+  if (recipe.map.has_value()) {
+    spec.map = std::move(recipe.map->map);
+    for (MapLibrary::File& file : recipe.map->files) spec.map_files.push_back(text_file(file));
+    for (MapLibrary::File& file : recipe.map->configs) spec.map_configs.push_back(text_file(file));
+    spec.map_symbols.insert(recipe.map->given.begin(), recipe.map->given.end());
+  }
   spec.separator = to.separator;
+  if (to.resume) return UsageError("--resume: not for files that the daemon writes; a save into a ref goes on by itself");
+  if (to.assets_beside) return UsageError("--assets-beside: not for files that the daemon writes; let the target end in '/' for a folder");
   spec.drop_unsupported = to.drop_unsupported;
   spec.overwrite = to.overwrite;
+  return absl::OkStatus();
+}
+
+void NoteConversion(CommandContext& context, const client::ConversionResult& result) {
+  if (!result.left_out.empty()) {
+    context.console.Note(absl::StrCat("left out, because it cannot be carried: ", absl::StrJoin(result.left_out, "; ")));
+  }
+  if (!result.weights.empty()) context.console.Note(absl::StrCat("weights of a ", result.weights));
+  if (!result.map.empty()) NoteMap(context, result.map, result.map_dropped);
+}
+
+void DescribeConversion(const client::ConversionResult& result, nlohmann::json& report) {
+  if (!result.weights.empty()) report["weights"] = result.weights;
+  if (result.map.empty()) return;
+  report["map"] = result.map;
+  report["left_out"] = result.map_dropped;
+}
+
+absl::Status RunRemoteConvert(CommandContext& context, const std::string& source, const std::string& destination,
+                              const SourceOptions& from, const TargetOptions& to) {
+  client::ConvertSpec spec;
+  CAIRN_ASSIGN_OR_RETURN(spec.source, PlaceOf(source, destination));
+  CAIRN_ASSIGN_OR_RETURN(spec.target, PlaceOf(destination, source));
+  CAIRN_RETURN_IF_ERROR(FillConvertSpec(from, to, spec));
   CAIRN_ASSIGN_OR_RETURN(const client::Client client, Connect(context));
   std::unique_ptr<ProgressMeter> meter = context.console.StartProgress(absl::StrCat("convert ", destination));
   const absl::StatusOr<client::ConversionResult> done =
@@ -64,6 +105,7 @@ absl::Status RunRemoteConvert(CommandContext& context, const std::string& source
   result.elapsed = meter->elapsed();
   meter.reset();
   CAIRN_RETURN_IF_ERROR(done.status());
+  NoteConversion(context, *done);
   result.entries = done->progress.entries_done;
   result.bytes = done->progress.bytes_done;
   result.bytes_skipped = done->progress.bytes_skipped;
@@ -76,6 +118,7 @@ absl::Status RunRemoteConvert(CommandContext& context, const std::string& source
                              {"bytes", result.bytes},
                              {"seconds", absl::ToDoubleSeconds(result.elapsed)}};
     if (done->checkpoint.has_value()) report["checkpoint"] = CheckpointToJson(*done->checkpoint);
+    DescribeConversion(*done, report);
     context.console.PrintJson(report);
   } else {
     context.console.PrintLine(absl::StrCat(SafeText(destination), done->target_format.empty() ? "" : "  ", done->target_format, "  ", Describe(result)));

@@ -18,7 +18,7 @@ std::string SessionKey(const PushIdentity& identity) {
   add(identity.float_dtype.has_value() ? DtypeName(*identity.float_dtype) : "keep");
   add(absl::StrCat(identity.select.size()));
   for (const std::string& pattern : identity.select) add(pattern);
-  add(identity.root);
+  add(identity.recipe);
   for (const auto& [key, value] : identity.metadata) {
     add(key);
     add(value);

@@ -16,7 +16,7 @@ struct PushIdentity {
   std::string file_identity;  // FileIdentity().
   std::optional<Dtype> float_dtype;
   std::vector<std::string> select;
-  std::string root;  // Shown path of the sub-tree that is pushed.
+  std::string recipe;  // RecipeRequest::Identity().
   std::map<std::string, std::string> metadata;
   std::string parent;
   bool overwrite = false;

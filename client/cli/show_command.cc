@@ -59,7 +59,8 @@ void AddShowCommand(CommandSet& commands) {
   CLI::App* command = commands.Add("show", "Show what a checkpoint or a file holds.",
                                    {"cairn show team/run@best", "cairn show team/run@1000 'params/**/kernel'",
                                     "cairn show model.safetensors '**' --values",
-                                    "cairn show trainstate::streaming_train_state_1000 --json"},
+                                    "cairn show trainstate::streaming_train_state_1000 --json",
+                                    "cairn show lightning.ckpt                     # where are the weights?"},
                                    [options](CommandContext& context) {
                                      return IsFileArgument(options->what) ? ShowFile(context, *options)
                                                                           : ShowRef(context, *options);

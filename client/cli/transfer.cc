@@ -5,14 +5,23 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/local_file.h"
 #include "client/cli/text.h"
-#include "common/convert/train_state.h"
+#include "common/base/digest.h"
 #include "common/base/status_macros.h"
 #include "common/base/utf8.h"
+#include "common/io/file_tree.h"
 
 namespace cairn::cli {
+namespace {
+
+std::string FormatNames() {
+  return absl::StrJoin(AllFormats(), ", ", [](std::string* out, const Format* format) { absl::StrAppend(out, format->name()); });
+}
+
+}  // namespace
 
 void AddSourceOptions(CLI::App& command, SourceOptions& options, const std::string& dtype_help) {
   command.add_option("--dtype", options.dtype, dtype_help)->type_name("D|keep");
@@ -22,31 +31,54 @@ void AddSourceOptions(CLI::App& command, SourceOptions& options, const std::stri
       ->type_name("PATTERN...");
   command.add_flag("--strict,!--no-strict", options.strict,
                    "Refuse a source with objects that cannot be carried instead of leaving them out by name");
-  auto* no_optimizer = command.add_flag("--no-optimizer", options.no_optimizer,
-                                        "Of a train state only the parameters, as a tree of their own");
+  command.add_option("--exclude", options.exclude, "Leave these entries out, as !PATTERN of --select does; may be repeated")
+      ->type_name("PATTERN")
+      ->allow_extra_args(false);
+  command.add_option("--root", options.root, "Only what lies below this path, as a tree of its own")->type_name("PATH");
+  auto* weights_only =
+      command.add_flag("--weights-only,--no-optimizer", options.weights_only,
+                       "Only the weights of the model, wherever they are (cairn show says where), as a tree of their own");
   command
       .add_flag("--keep-optimizer", options.keep_optimizer,
                 "Of a train state everything (the default; refused with trainstate_params::)")
-      ->excludes(no_optimizer);
+      ->excludes(weights_only);
+  command
+      .add_option("--strip-prefix", options.strip_prefix,
+                  "Take this text away in front of names (model.), or a level of the tree (params/)")
+      ->type_name("TEXT");
+  command.add_option("--rename", options.rename, "Other names for entries: a YAML file of lines old: new (docs/name-maps.md)")
+      ->type_name("FILE");
+  AddMapOptions(command, options.map);
+  command
+      .add_option("--prefix", options.prefix, "Put this text in front of all names, after everything else (model., params/)")
+      ->type_name("TEXT");
 }
 
 void AddTargetOptions(CLI::App& command, TargetOptions& options) {
   command
       .add_option(
           "--to", options.format,
-          "Format of the target: easylm, flax, npz, safetensors or torch [by prefix or name of the target, else safetensors]")
+          absl::StrCat("Format of the target: ", FormatNames(), " [by prefix or name of the target, else safetensors]"))
       ->type_name("FORMAT");
   command
       .add_option("--max-shard-size", options.max_shard_size,
                   "Cut into files of at most this size (5GB, 500MiB), for formats with shards")
       ->type_name("SIZE");
   command
+      .add_option("--parts", options.parts, "Files that each have a slice of every tensor, for llama [1]")
+      ->type_name("N")
+      ->check(CLI::Range(1, 100));
+  command
       .add_option("--separator", options.separator,
                   "Between the segments of a path, for formats with flat names [.]")
       ->type_name("TEXT");
   command.add_flag("--drop-unsupported", options.drop_unsupported,
                    "Leave out entries that the format cannot hold instead of refusing");
+  command.add_flag("--assets-beside", options.assets_beside,
+                   "Configuration and tokenizer files into the folder of a target that is one file");
   command.add_flag("--overwrite", options.overwrite, "Replace what is there");
+  command.add_flag("--resume", options.resume,
+                   "Keep the finished files of an interrupted run, and go on from them, for a target that is a folder");
 }
 
 absl::StatusOr<TargetFile> ResolveTarget(const std::string& destination, const TargetOptions& options) {
@@ -58,15 +90,34 @@ absl::StatusOr<TargetFile> ResolveTarget(const std::string& destination, const T
     if (!size.ok()) return UsageError(absl::StrCat("--max-shard-size: ", size.status().message()));
     target.max_shard_bytes = *size;
   }
+  target.parts = options.parts;
   if (!IsUtf8(options.separator)) {
     return UsageError(absl::StrCat("--separator: expected UTF-8, found \"", options.separator, "\""));
   }
   target.separator = options.separator;
   target.drop_unsupported = options.drop_unsupported;
+  target.assets_beside = options.assets_beside;
   target.overwrite = options.overwrite;
   absl::StatusOr<TargetFile> file = cairn::ResolveTarget(spec, target);
   if (!file.ok()) return UsageError(file.status().message());
   return file;
+}
+
+void SetResumeIdentity(const TargetOptions& options, const RecipeRequest& request, const std::string& source, TargetFile& target) {
+  if (!options.resume) return;
+  Digester digester(DigestAlgorithm::kSha256);
+  const auto add = [&](absl::string_view part) { digester.Update(absl::StrCat(part.size(), ":", part, ";")); };
+  // Another version may write other bytes.
+  add(CAIRN_VERSION);
+  add(source);
+  add(absl::StrJoin(request.select, "\n"));
+  add(request.Identity());
+  add(request.float_dtype.has_value() ? DtypeName(*request.float_dtype) : "keep");
+  add(target.format->name());
+  add(target.options.variant);
+  add(absl::StrCat(target.options.max_shard_bytes, " ", target.options.parts, " ", target.options.drop_unsupported));
+  add(target.options.separator);
+  target.resume_identity = digester.Finish().ToHex();
 }
 
 absl::StatusOr<std::optional<Dtype>> ParseDtypeOption(const std::string& text) {
@@ -113,30 +164,50 @@ absl::Status ReportLeftOut(CommandContext& context, const SourceOptions& options
   return absl::OkStatus();
 }
 
-absl::StatusOr<PlanOptions> MakePlanOptions(const SourceOptions& options, std::optional<Dtype> float_dtype,
-                                            const CheckpointIndex& source) {
-  PlanOptions plan;
-  plan.float_dtype = float_dtype;
-  absl::StatusOr<Selection> select = Selection::Parse(options.select);
-  if (!select.ok()) return UsageError(absl::StrCat("--select: ", select.status().message()));
-  plan.select = *std::move(select);
+absl::StatusOr<RecipeRequest> MakeRecipeRequest(const SourceOptions& options, std::optional<Dtype> float_dtype) {
+  RecipeRequest request;
+  request.float_dtype = float_dtype;
+  request.select = options.select;
+  request.exclude = options.exclude;
+  request.root = options.root;
+  request.weights_only = options.weights_only;
+  request.strip_prefix = options.strip_prefix;
+  request.prefix = options.prefix;
+  if (!options.rename.empty()) {
+    CAIRN_ASSIGN_OR_RETURN(request.renames, ReadOptionFile("--rename", options.rename));
+  }
+  CAIRN_ASSIGN_OR_RETURN(request.map, MakeMappingRequest(options.map));
+  if (const absl::Status status = request.Check(); !status.ok()) return UsageError(status.message());
+  return request;
+}
+
+absl::StatusOr<std::unique_ptr<Recipe>> MakeRecipe(CommandContext& context, CheckpointReader& source, const std::string& path,
+                                                   const RecipeRequest& request) {
   // A pattern that matches nothing is refused by name later; here, all have matched and yet nothing is left.
+  CAIRN_ASSIGN_OR_RETURN(const Selection select, request.Selected());
   std::vector<const KeyPath*> paths;
-  for (const Entry& entry : source.entries) paths.push_back(&entry.path);
-  const auto chosen = [&](const KeyPath* path) { return plan.select.Matches(*path); };
-  if (!paths.empty() && std::none_of(paths.begin(), paths.end(), chosen) && plan.select.Unmatched(paths).empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("--select: leaves none of ", source.entries.size(), " entries"));
+  for (const Entry& entry : source.index().entries) paths.push_back(&entry.path);
+  const auto chosen = [&](const KeyPath* one) { return select.Matches(*one); };
+  if (!paths.empty() && std::none_of(paths.begin(), paths.end(), chosen) && select.Unmatched(paths).empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("--select: leaves none of ", paths.size(), " entries"));
   }
-  if (options.no_optimizer) {
-    const std::optional<KeyPath> params = cairn::ParamsOfTrainState(source);
-    if (!params.has_value()) {
-      return absl::InvalidArgumentError(
-          "--no-optimizer: this is no train state: expected entries below \"params/params\", or below \"params\" "
-          "beside others");
-    }
-    plan.root = *params;
+  std::unique_ptr<SourceTree> beside;
+  if (request.map.has_value() && !path.empty()) {
+    CAIRN_ASSIGN_OR_RETURN(beside, OpenSourceTree(path));
   }
-  return plan;
+  CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<Recipe> recipe, Recipe::Create(source, beside.get(), request));
+  if (const std::optional<WeightsPlace>& weights = recipe->weights(); weights.has_value()) {
+    context.console.Note(absl::StrCat("weights of a ", weights->Describe()));
+  }
+  if (const Mapping* mapping = recipe->mapping(); mapping != nullptr) NoteMap(context, mapping->Describe(), mapping->plan().dropped);
+  return recipe;
+}
+
+void DescribeRecipe(const Recipe& recipe, nlohmann::json& report) {
+  if (recipe.weights().has_value()) report["weights"] = recipe.weights()->Describe();
+  if (recipe.mapping() == nullptr) return;
+  report["map"] = recipe.mapping()->Describe();
+  report["left_out"] = recipe.mapping()->plan().dropped;
 }
 
 absl::StatusOr<TransferResult> RunTransfer(CommandContext& context, const std::string& label,

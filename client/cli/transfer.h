@@ -10,10 +10,12 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "client/cli/command_set.h"
+#include "client/cli/map_options.h"
 #include "common/format/checkpoint_file.h"
 #include "common/convert/convert.h"
-#include "common/convert/convert_plan.h"
 #include "common/format/all_formats.h"
+#include "common/recipe/recipe.h"
+#include "nlohmann/json.hpp"
 
 namespace CLI {
 class App;
@@ -25,9 +27,15 @@ namespace cairn::cli {
 struct SourceOptions {
   std::string dtype;
   std::vector<std::string> select;
-  bool no_optimizer = false;
+  std::vector<std::string> exclude;
+  std::string root;
+  bool weights_only = false;
   bool keep_optimizer = false;
   bool strict = false;
+  std::string strip_prefix;
+  std::string rename;  // A file.
+  std::string prefix;
+  MapOptions map;
 };
 void AddSourceOptions(CLI::App& command, SourceOptions& options, const std::string& dtype_help);
 
@@ -35,15 +43,21 @@ void AddSourceOptions(CLI::App& command, SourceOptions& options, const std::stri
 struct TargetOptions {
   std::string format;
   std::string max_shard_size;
+  uint32_t parts = 0;
   std::string separator = ".";
   bool drop_unsupported = false;
+  bool assets_beside = false;
   bool overwrite = false;
+  bool resume = false;
 };
 void AddTargetOptions(CLI::App& command, TargetOptions& options);
 
 using cairn::TargetFile;
 // As cairn::ResolveTarget; what does not fit together is USAGE.
 absl::StatusOr<TargetFile> ResolveTarget(const std::string& destination, const TargetOptions& options);
+
+// For --resume: sets what tells an interrupted run of the same conversion from any other. `source`: what tells its state.
+void SetResumeIdentity(const TargetOptions& options, const RecipeRequest& request, const std::string& source, TargetFile& target);
 
 // "keep" or nothing: no cast. USAGE for what is no float dtype.
 absl::StatusOr<std::optional<Dtype>> ParseDtypeOption(const std::string& text);
@@ -58,9 +72,13 @@ absl::Status CheckOptimizerOptions(const SourceOptions& options, const FileSpec&
 // Says on stderr what the source holds and no entry can; with --strict that is INVALID_ARGUMENT.
 absl::Status ReportLeftOut(CommandContext& context, const SourceOptions& options, const CheckpointIndex& source);
 
-// USAGE for bad patterns; INVALID_ARGUMENT for --no-optimizer without a train state.
-absl::StatusOr<PlanOptions> MakePlanOptions(const SourceOptions& options, std::optional<Dtype> float_dtype,
-                                            const CheckpointIndex& source);
+// What the options ask for; files that they name are read. USAGE for what is wrong whatever the source is.
+absl::StatusOr<RecipeRequest> MakeRecipeRequest(const SourceOptions& options, std::optional<Dtype> float_dtype);
+// Recipe::Create, for a source that was read from `path` (empty: from no file). Says on stderr what was found and left out.
+absl::StatusOr<std::unique_ptr<Recipe>> MakeRecipe(CommandContext& context, CheckpointReader& source, const std::string& path,
+                                                   const RecipeRequest& request);
+// Of what a report in JSON tells of it.
+void DescribeRecipe(const Recipe& recipe, nlohmann::json& report);
 
 struct TransferResult {
   uint64_t entries = 0;

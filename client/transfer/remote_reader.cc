@@ -32,6 +32,7 @@ absl::StatusOr<std::unique_ptr<RemoteReader>> RemoteReader::Open(client::Client 
     const bool cast = entry.kind == EntryKind::kTensor && float_dtype.has_value() && IsFloat(entry.dtype) &&
                       entry.dtype != *float_dtype;
     reader->cast_.push_back(cast);
+    reader->digests_.push_back(cast ? "" : std::move(info.digest));
     if (cast) {
       entry.dtype = *float_dtype;
       CAIRN_ASSIGN_OR_RETURN(entry.byte_size, ByteSize(entry.dtype, entry.shape));

@@ -29,6 +29,9 @@ class RemoteReader final : public CheckpointReader {
   const client::CheckpointInfo& checkpoint() const { return checkpoint_; }
   // Was saved with another dtype than it arrives with.
   bool IsCast(size_t entry) const { return cast_[entry]; }
+  // The daemon's digests, by entry; empty for what has no bytes or is cast. Of equal dtypes and shapes equal digests mean
+  // equal bytes; others may mean no more than that it was saved in other pieces.
+  const std::vector<std::string>& digests() const { return digests_; }
 
   const CheckpointIndex& index() const override { return index_; }
   absl::Status ReadAt(size_t entry, uint64_t offset, absl::Span<char> dst) override;
@@ -50,7 +53,8 @@ class RemoteReader final : public CheckpointReader {
   const client::CheckpointInfo checkpoint_;
   const std::optional<Dtype> float_dtype_;
   CheckpointIndex index_;
-  std::vector<bool> cast_;  // By entry.
+  std::vector<bool> cast_;            // By entry.
+  std::vector<std::string> digests_;  // By entry.
 
   std::deque<size_t> announced_;  // Not yet asked for.
   std::deque<size_t> streaming_;  // Asked for, not yet begun.

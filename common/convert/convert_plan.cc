@@ -44,11 +44,18 @@ KeyPath WithoutRoot(const KeyPath& path, const KeyPath& root) {
 // Source entries that the options choose, in the source's order.
 std::vector<size_t> ChooseEntries(const CheckpointIndex& source, const PlanOptions& options) {
   std::vector<size_t> chosen;
+  size_t next = 0;  // In options.only.
   for (size_t i = 0; i < source.entries.size(); ++i) {
     const Entry& entry = source.entries[i];
+    if (options.only.has_value()) {
+      const bool named = next < options.only->size() && (*options.only)[next] == i;
+      next += named;
+      if (!named && entry.kind != EntryKind::kAsset) continue;
+    }
     if (entry.kind != EntryKind::kAsset && !options.root.empty() && !LiesBelow(entry.path, options.root))
       continue;
     if (!options.select.empty() && !options.select.Matches(entry.path)) continue;
+    if (!options.marks && IsContainerMark(entry)) continue;
     chosen.push_back(i);
   }
   return chosen;
@@ -98,7 +105,40 @@ absl::Status CheckAliases(const CheckpointIndex& source, const std::vector<size_
                    "; select their targets too, or leave the aliases out"));
 }
 
+// What stands in for the targets of aliases that are left out: by target, the first alias of it among the chosen.
+absl::flat_hash_map<KeyPath, size_t> FindStandIns(const CheckpointIndex& source, const std::vector<size_t>& chosen) {
+  absl::flat_hash_map<KeyPath, size_t> stand_ins;
+  for (const size_t i : chosen) {
+    if (source.entries[i].kind == EntryKind::kAlias) stand_ins.emplace(source.entries[i].target, i);
+  }
+  if (stand_ins.empty()) return stand_ins;
+  for (const size_t i : chosen) {
+    if (source.entries[i].kind == EntryKind::kTensor) stand_ins.erase(source.entries[i].path);
+  }
+  return stand_ins;
+}
+
 }  // namespace
+
+absl::Status RenameTarget(ConvertPlan& plan, absl::FunctionRef<absl::StatusOr<KeyPath>(const KeyPath&)> new_path) {
+  absl::flat_hash_map<KeyPath, KeyPath> renamed;  // By the new path.
+  bool any = false;
+  for (Entry& entry : plan.target.entries) {
+    if (entry.kind == EntryKind::kAsset) continue;
+    CAIRN_ASSIGN_OR_RETURN(KeyPath path, new_path(entry.path));
+    any |= path != entry.path;
+    const auto [other, is_new] = renamed.emplace(path, entry.path);
+    if (!is_new) {
+      return absl::InvalidArgumentError(absl::StrCat("\"", other->second.ToString(), "\" and \"", entry.path.ToString(),
+                                                     "\" would both be named \"", path.ToString(), "\""));
+    }
+    entry.path = std::move(path);
+    if (entry.kind == EntryKind::kAlias) {
+      CAIRN_ASSIGN_OR_RETURN(entry.target, new_path(entry.target));
+    }
+  }
+  return any ? plan.target.Check() : absl::OkStatus();
+}
 
 absl::StatusOr<ConvertPlan> MakeConvertPlan(const CheckpointIndex& source, const PlanOptions& options) {
   if (options.float_dtype.has_value() && !IsFloat(*options.float_dtype)) {
@@ -108,7 +148,15 @@ absl::StatusOr<ConvertPlan> MakeConvertPlan(const CheckpointIndex& source, const
   CAIRN_RETURN_IF_ERROR(CheckPatternsMatch(source, options.select));
   std::vector<size_t> chosen = ChooseEntries(source, options);
   DropBrokenMarks(source, chosen);
-  CAIRN_RETURN_IF_ERROR(CheckAliases(source, chosen));
+  absl::flat_hash_map<KeyPath, size_t> stand_ins, numbers;
+  if (options.only.has_value()) stand_ins = FindStandIns(source, chosen);
+  if (stand_ins.empty()) {
+    CAIRN_RETURN_IF_ERROR(CheckAliases(source, chosen));
+  } else {
+    for (size_t i = 0; i < source.entries.size(); ++i) {
+      if (source.entries[i].kind == EntryKind::kTensor) numbers.emplace(source.entries[i].path, i);
+    }
+  }
 
   ConvertPlan plan;
   plan.target.metadata = source.metadata;
@@ -117,7 +165,19 @@ absl::StatusOr<ConvertPlan> MakeConvertPlan(const CheckpointIndex& source, const
   bool any_below_root = options.root.empty();
   for (const size_t i : chosen) {
     Entry entry = source.entries[i];
-    ConvertPlan::Step step{i, entry.dtype, entry.dtype};
+    size_t bytes_of = i;
+    if (const auto stand_in = stand_ins.find(entry.target); entry.kind == EntryKind::kAlias && stand_in != stand_ins.end()) {
+      if (stand_in->second == i) {
+        const auto target = numbers.find(entry.target);
+        if (target == numbers.end()) return CheckAliases(source, chosen);
+        bytes_of = target->second;
+        const Entry& tensor = source.entries[bytes_of];
+        entry = Entry::Tensor(std::move(entry.path), tensor.dtype, tensor.shape, tensor.byte_size);
+      } else {
+        entry.target = source.entries[stand_in->second].path;
+      }
+    }
+    ConvertPlan::Step step{bytes_of, entry.dtype, entry.dtype};
     if (entry.kind != EntryKind::kAsset && !options.root.empty()) {
       any_below_root = true;
       entry.path = WithoutRoot(entry.path, options.root);

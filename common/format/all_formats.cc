@@ -9,8 +9,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
+#include "common/format/colossalai/colossalai_format.h"
+#include "common/format/dcp/dcp_format.h"
+#include "common/format/cairndiff/cairndiff_format.h"
 #include "common/format/easylm/easylm_format.h"
 #include "common/format/flax/flax_format.h"
+#include "common/format/lightning/lightning_format.h"
+#include "common/format/litgpt/litgpt_format.h"
+#include "common/format/llama/llama_format.h"
 #include "common/format/npz/npz_format.h"
 #include "common/format/safetensors/safetensors_format.h"
 #include "common/format/torch/torch_format.h"
@@ -67,7 +73,7 @@ bool IsPrefix(absl::string_view text) {
 }  // namespace
 
 const std::vector<const Format*>& AllFormats() {
-  static const auto& formats = *new std::vector<const Format*>{&SafetensorsFormat(), &TorchFormat(), &EasyLmFormat(), &FlaxFormat(), &NpzFormat()};
+  static const auto& formats = *new std::vector<const Format*>{&SafetensorsFormat(), &TorchFormat(), &ColossalAiFormat(), &LitGptFormat(), &LlamaFormat(), &LightningFormat(), &DcpFormat(), &EasyLmFormat(), &FlaxFormat(), &NpzFormat(), &CairnDiffFormat()};
   return formats;
 }
 
@@ -84,6 +90,13 @@ absl::StatusOr<const Format*> DetectFormat(const SourceTree& source) {
   for (const Format* format : AllFormats()) {
     if (format->Detect(source)) readings.push_back(format);
   }
+  const std::vector<const Format*> claims = readings;
+  std::erase_if(readings, [&](const Format* format) {
+    return std::any_of(claims.begin(), claims.end(), [&](const Format* other) {
+      const std::vector<absl::string_view> general = other->specialises();
+      return std::count(general.begin(), general.end(), format->name()) != 0;
+    });
+  });
   if (readings.size() == 1) return readings.front();
   if (!readings.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(

@@ -15,8 +15,8 @@ const std::vector<const Format*>& AllFormats();
 // INVALID_ARGUMENT, with the names there are, for an unknown one.
 absl::StatusOr<const Format*> FormatByName(absl::string_view name);
 
-// The one format whose Detect() says yes. INVALID_ARGUMENT otherwise: what was found, or the several ways to read it (a
-// folder with the same weights in two formats).
+// The one format whose Detect() says yes, but for those that another one of them specialises. INVALID_ARGUMENT otherwise:
+// what was found, or the several ways to read it (a folder with the same weights in two formats).
 absl::StatusOr<const Format*> DetectFormat(const SourceTree& source);
 
 // A file argument as people type it: "PATH", or "PREFIX::PATH" where PREFIX is a format's name or a variant of one.

@@ -7,6 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/base/utf8.h"
+#include "common/format/assets_beside.h"
+#include "common/format/resuming_writer.h"
 #include "common/io/file_tree.h"
 
 namespace cairn {
@@ -20,10 +22,24 @@ const Format* FormatByFileName(const std::string& path) {
       absl::StartsWith(name, "streaming_params") || absl::StartsWith(name, "streaming_train_state");
   if (easylm) return FormatByName(kEasyLm).value();
   if (absl::EndsWith(name, ".npz")) return FormatByName("npz").value();
+  if (absl::EndsWith(name, ".cairndiff")) return FormatByName("cairndiff").value();
+  if (name == "lit_model.pth") return FormatByName("litgpt").value();
   for (const absl::string_view suffix : {".pt", ".pth", ".bin", ".ckpt"}) {
     if (absl::EndsWith(name, suffix)) return FormatByName("torch").value();
   }
   return FormatByName(absl::EndsWith(name, ".msgpack") ? "flax" : "safetensors").value();
+}
+
+// Formats that have folders make one where there are assets, unless the name is one of a file.
+bool IsOneFile(const TargetFile& target) {
+  if (target.options.max_shard_bytes > 0 || target.options.parts > 0) return false;
+  if (!target.format->traits().assets) return true;
+  const absl::string_view format = target.format->name();
+  if (format != "safetensors" && format != "torch" && format != "flax") return false;
+  for (const absl::string_view suffix : {".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".msgpack"}) {
+    if (absl::EndsWith(target.path, suffix)) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -56,21 +72,38 @@ absl::StatusOr<TargetFile> ResolveTarget(const FileSpec& spec, const TargetFileO
     return absl::InvalidArgumentError(
         absl::StrCat("format ", target.format->name(), " is always one file and cannot be cut into shards"));
   }
+  if (options.parts > 0 && !target.format->traits().parts) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("format ", target.format->name(), " does not cut tensors into parts; llama does"));
+  }
   if (!IsUtf8(options.separator)) {
     return absl::InvalidArgumentError(absl::StrCat("separator: expected UTF-8, found \"", options.separator, "\""));
   }
   target.options.max_shard_bytes = options.max_shard_bytes;
+  target.options.parts = options.parts;
   target.options.separator = options.separator;
   target.options.drop_unsupported = options.drop_unsupported;
   target.overwrite = options.overwrite;
+  target.assets_beside = options.assets_beside;
   return target;
 }
 
 absl::StatusOr<std::unique_ptr<CheckpointWriter>> CreateTarget(const TargetFile& target) {
+  if (!target.resume_identity.empty()) {
+    CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<ResumableTree> tree,
+                           ResumableTree::Open(target.path, {.identity = target.resume_identity, .overwrite = target.overwrite}));
+    CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<CheckpointWriter> writer, target.format->Create(tree, target.options));
+    // Other writers may want to see all bytes (a digest of them may stand in another file): these are read, and not written.
+    const absl::string_view format = target.format->name();
+    const bool only_counts = format == "safetensors" || format == "torch" || format == "flax";
+    return only_counts ? ResumeWriting(std::move(writer), std::move(tree)) : std::move(writer);
+  }
   SinkTreeOptions options;
   options.overwrite = target.overwrite;
   CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<SinkTree> sink, CreateSinkTree(target.path, options));
-  return target.format->Create(std::move(sink), target.options);
+  const bool beside = target.assets_beside && !sink->is_directory() && IsOneFile(target);
+  CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<CheckpointWriter> writer, target.format->Create(std::move(sink), target.options));
+  return beside ? WriteAssetsBeside(std::move(writer), target.path, target.overwrite) : std::move(writer);
 }
 
 std::optional<Dtype> DefaultFloatDtype(const Format& format) {

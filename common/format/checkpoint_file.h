@@ -19,9 +19,11 @@ absl::Status DetectFormatOf(FileSpec& source);
 struct TargetFileOptions {
   std::string format;  // Empty: by prefix or name.
   uint64_t max_shard_bytes = 0;
+  uint32_t parts = 0;
   std::string separator = ".";
   bool drop_unsupported = false;
   bool overwrite = false;
+  bool assets_beside = false;  // Of a target that is one file: into the folder in which it lies (assets_beside.h).
 };
 
 // Where a file goes and as what.
@@ -30,9 +32,13 @@ struct TargetFile {
   WriteOptions options;
   std::string path;
   bool overwrite = false;
+  bool assets_beside = false;
+  // Not empty: finished files of a folder outlive an interruption, and the next run with the same identity goes on from
+  // them (resumable_tree.h).
+  std::string resume_identity = {};
 };
 // INVALID_ARGUMENT for what does not fit together. The format comes from the options, the prefix, or the name:
-// *.safetensors is safetensors, *.msgpack is flax, *.npz is npz, *.pt, *.pth, *.bin and *.ckpt are torch, EasyLM's own names (streaming_params, streaming_train_state) are easylm,
+// lit_model.pth is litgpt, *.safetensors is safetensors, *.msgpack is flax, *.npz is npz, *.pt, *.pth, *.bin and *.ckpt are torch, EasyLM's own names (streaming_params, streaming_train_state) are easylm,
 // all others safetensors.
 absl::StatusOr<TargetFile> ResolveTarget(const FileSpec& target, const TargetFileOptions& options);
 

@@ -87,6 +87,7 @@ struct ReadOptions {
 struct WriteOptions {
   std::string variant;
   uint64_t max_shard_bytes = 0;  // 0: one file. Otherwise several, for formats that have shards.
+  uint32_t parts = 0;            // Files that each have a slice of every tensor, for formats that cut so. 0: as the format does.
   // How a path of several segments becomes a flat name, for formats with flat names.
   std::string separator = ".";
   // Leave out entries that the format cannot hold (values, assets, aliases) instead of refusing the checkpoint.
@@ -100,6 +101,7 @@ struct FormatTraits {
   bool values = false;        // Entries that are no tensors are kept.
   bool assets = false;
   bool shards = false;        // Can be cut into several files.
+  bool parts = false;         // Can be cut into files that each have a slice of every tensor.
 };
 
 // A file format: a pure codec over trees of files. Stateless, thread-safe.
@@ -112,6 +114,9 @@ class Format {
   // Prefixes that select this format and a variant of it, "params" in "params::FILE". May be empty.
   virtual std::vector<std::string> variants() const = 0;
   virtual FormatTraits traits() const = 0;
+  // The names of formats that read these files too, but know less of them: where both detect a source, this one is
+  // meant. None for most.
+  virtual std::vector<absl::string_view> specialises() const { return {}; }
 
   // Looks at the content (never at a suffix alone): could `source` be of this format? Reads at most some kilobytes
   // per file and allocates no more. False, not an error, for anything else.

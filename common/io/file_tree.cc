@@ -12,8 +12,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "common/base/status_macros.h"
+#include "common/io/file_name.h"
 #include "common/io/memory_io.h"
 #include "common/io/posix_file.h"
 
@@ -23,22 +23,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr absl::string_view kTemporaryMark = ".cairn-tmp-";
-
-// Names come from index files and from the wire, so nothing about them is taken for granted.
-absl::Status CheckName(const std::string& tree, const std::string& name) {
-  const auto refuse = [&](absl::string_view why) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(tree, ": file name \"", name, "\" ", why, "; expected a name inside the folder"));
-  };
-  if (name.empty()) return refuse("is empty");
-  if (name.front() == '/') return refuse("is absolute");
-  if (absl::StrContains(name, '\0')) return refuse("contains a NUL byte");
-  for (absl::string_view segment : absl::StrSplit(name, '/')) {
-    if (segment == "..") return refuse("leaves the folder");
-    if (segment.empty() || segment == ".") return refuse("has an empty segment");
-  }
-  return absl::OkStatus();
-}
 
 absl::StatusOr<std::vector<std::string>> ListRegularFiles(const std::string& folder) {
   std::error_code error;
@@ -71,7 +55,7 @@ class LocalSourceTree final : public SourceTree {
       return absl::InvalidArgumentError(
           absl::StrCat(path_, ": is one file, not a folder with \"", name, "\""));
     }
-    CAIRN_RETURN_IF_ERROR(CheckName(path_, name));
+    CAIRN_RETURN_IF_ERROR(CheckFileName(path_, name));
     return OpenFileSource((fs::path(path_) / name).string(), {.confined_to = options_.confined_to});
   }
 
@@ -79,6 +63,14 @@ class LocalSourceTree final : public SourceTree {
     if (is_directory_) return SourceTree::OpenParent();
     const fs::path parent = fs::path(path_).parent_path();
     return OpenSourceTree(parent.empty() ? "." : parent.string(), options_);
+  }
+
+  absl::StatusOr<std::unique_ptr<SourceTree>> OpenFolder(const std::string& folder) const override {
+    if (!is_directory_) return SourceTree::OpenFolder(folder);
+    CAIRN_RETURN_IF_ERROR(CheckFileName(path_, folder));
+    CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<SourceTree> tree, OpenSourceTree((fs::path(path_) / folder).string(), options_));
+    if (!tree->is_directory()) return SourceTree::OpenFolder(folder);
+    return tree;
   }
 
  private:
@@ -179,7 +171,7 @@ class LocalSinkTree final : public SinkTree {
     std::string final_path = path_.string();
     std::string written_path = final_path;
     if (!lone) {
-      CAIRN_RETURN_IF_ERROR(CheckName(name_, name));
+      CAIRN_RETURN_IF_ERROR(CheckFileName(name_, name));
       CAIRN_RETURN_IF_ERROR(MakeTemporary());
       final_path = (path_ / name).string();
       written_path = (temporary_ / name).string();

@@ -29,6 +29,10 @@ class SourceTree {
   virtual absl::StatusOr<std::unique_ptr<SourceTree>> OpenParent() const {
     return absl::FailedPreconditionError(name() + ": the folder in which it lies cannot be read from here");
   }
+  // Of a tree that is a folder: a folder in it, as a tree of its own. NOT_FOUND where there is none.
+  virtual absl::StatusOr<std::unique_ptr<SourceTree>> OpenFolder(const std::string& folder) const {
+    return absl::NotFoundError(name() + ": has no folder \"" + folder + "\"");
+  }
 };
 
 // What a format writes: either one file (Create("")) or files in a folder (Create("a"), Create("b"), ...), not both.

@@ -73,7 +73,7 @@ absl::StatusOr<std::unique_ptr<Mapping>> Mapping::Create(CheckpointReader& sourc
     CAIRN_ASSIGN_OR_RETURN(mapping->steps_, library.FindWay(from, to, source.index(), config));
   }
   CAIRN_ASSIGN_OR_RETURN(mapping->plan_, MakeMappedPlan(source.index(), mapping->steps_, config, request.given));
-  mapping->reader_ = std::make_unique<MappedReader>(source, mapping->plan_);
+  mapping->reader_ = std::make_unique<MappedReader>(source, mapping->plan_, request.read);
   return mapping;
 }
 

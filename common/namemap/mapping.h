@@ -20,6 +20,7 @@ struct MappingRequest {
   std::vector<MapLibrary::File> configs =
       {};  // Configuration files by name; before those that lie with the checkpoint.
   Symbols given = {};
+  MappedReadOptions read = {};
 };
 
 // A source under the names that a request asks for: library, plan and reader in one.

@@ -18,6 +18,9 @@ namespace cairn {
 namespace {
 
 constexpr size_t kMaxFileBytes = 1u << 20;
+// What {a|b} may make of one rule: a file is small, and need not be when it is written out.
+constexpr size_t kMaxExpandedBytes = 1u << 20;
+constexpr size_t kMaxExpressions = 1000;  // Each is tried as often as there are symbols.
 
 using StringMap = std::vector<std::pair<std::string, std::string>>;
 
@@ -190,6 +193,9 @@ class FileReader {
       CAIRN_ASSIGN_OR_RETURN(map.tied[side], ReadPairs(node));
       return absl::OkStatus();
     }));
+    if (map.derived.size() + map.defaults.size() > kMaxExpressions) {
+      return Bad(root["sides"], absl::StrCat("expected at most ", kMaxExpressions, " derived symbols and defaults"));
+    }
     if (map.tied[0].size() != map.tied[1].size()) return Bad(root["tied"], "expected as many pairs on either side");
     CAIRN_RETURN_IF_ERROR(ReadBySide(root["drop"], map, [&](size_t side, const YAML::Node& node) -> absl::Status {
       CAIRN_ASSIGN_OR_RETURN(map.drop[side], ReadTexts(node));
@@ -278,6 +284,11 @@ class FileReader {
         count = choices;
       }
     }
+    size_t bytes = 0;
+    for (const StringMap& side : sides) {
+      for (const auto& [name, axes] : side) bytes += name.size() + axes.size();
+    }
+    if (count > kMaxExpandedBytes / std::max<size_t>(bytes, 1)) return Bad(node, absl::StrCat("a rule of ", bytes, " bytes, ", count, " times"));
     for (size_t choice = 0; choice < std::max<size_t>(count, 1); ++choice) {
       std::array<StringMap, 2> one = sides;
       for (StringMap& side : one) {

@@ -5,7 +5,6 @@
 #include <grpcpp/health_check_service_interface.h>
 #include <sys/stat.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <thread>
 #include <utility>
@@ -33,6 +32,7 @@ namespace {
 
 constexpr int kCallThreads = 4;
 constexpr int kJobThreads = 2;
+constexpr int kFileThreads = 4;
 constexpr int kMaxMessageBytes = 16 << 20;  // A request with a hundred thousand paths; chunks are limited on their own.
 
 void LogRpc(const RpcRecord& rpc) {
@@ -55,12 +55,6 @@ bool IsUnix(const std::string& address) { return absl::StartsWith(address, "unix
 // What the memory budget has for writing past the page cache. A part of its own: an upload keeps it from one extent to
 // the next, and one that waited for the other kind of memory with this kind in its hands could wait for ever.
 uint64_t DirectWriteBytes(const DaemonOptions& options) { return options.memory_budget / 4; }
-
-// Of each connection: what gRPC receives before a stream asks for it. 1 MiB by default, so that 64 streams that wait
-// hold half as much as the budget. Over long distances an upload is no faster than that per round trip.
-int ReceiveWindow(const DaemonOptions& options) {
-  return static_cast<int>(std::clamp<uint64_t>(options.memory_budget / 128, 1 << 20, 16 << 20));
-}
 
 // Each connection has a buffer for its next read, whether anything comes or not.
 constexpr int kMaxReadBytes = 256 << 10;
@@ -96,7 +90,8 @@ class ServerImpl final : public Server {
         budget_(options.memory_budget - DirectWriteBytes(options)),
         io_pool_("io", static_cast<int>(options.io_threads)),
         call_pool_("call", kCallThreads),
-        job_pool_("job", kJobThreads) {}
+        job_pool_("job", kJobThreads),
+        file_pool_("file", kFileThreads) {}
 
   ~ServerImpl() override { Stop(absl::ZeroDuration()); }
 
@@ -108,7 +103,7 @@ class ServerImpl final : public Server {
     service.version = kVersion;
     service.start_time = absl::Now();
     CAIRN_ASSIGN_OR_RETURN(file_roots_, AllowedRoots::Make(absl::StrSplit(options_.file_roots, ',', absl::SkipWhitespace())));
-    context_.reset(new ServiceContext{*engine_, budget_, io_pool_, call_pool_, job_pool_, service, LogRpc, {}, &file_roots_});
+    context_.reset(new ServiceContext{*engine_, budget_, io_pool_, call_pool_, job_pool_, file_pool_, service, LogRpc, {}, &file_roots_});
     service_ = MakeCheckpointService(*context_);
     CAIRN_RETURN_IF_ERROR(Listen());
     maintenance_ = std::thread([this] { RunMaintenance(); });
@@ -155,9 +150,9 @@ class ServerImpl final : public Server {
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 1 << 20);
     builder.AddChannelArgument(GRPC_ARG_ENABLE_RETRIES, 0);
     // Windows that follow what gRPC measures may grow to 32 MiB on each connection whose stream waits for memory or the
-    // disk, and all of it is received, into memory that nobody counts.
+    // disk, and all of it is received, into memory that nobody counts. Without, a connection has room for 64 KiB and for
+    // the messages that its streams have asked for: what a client sends should come in large messages.
     builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-    builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, ReceiveWindow(options_));
     builder.AddChannelArgument(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, kMaxReadBytes);
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     // A peer whose machine died is noticed within a minute and a half.
@@ -245,6 +240,7 @@ class ServerImpl final : public Server {
   ThreadPool io_pool_;  // Work that is still queued when a pool ends uses the engine and the context.
   ThreadPool call_pool_;
   ThreadPool job_pool_;
+  ThreadPool file_pool_;
   std::unique_ptr<grpc::Service> service_;
   std::unique_ptr<TlsFiles> tls_files_;  // Null without TLS, as the next one.
   std::shared_ptr<grpc::ServerCredentials> tls_credentials_;

@@ -1,14 +1,14 @@
 #include "server/convert/convert_job.h"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/base/annotate.h"
 #include "common/base/status_macros.h"
-#include "common/convert/convert_plan.h"
-#include "common/convert/train_state.h"
 #include "common/format/all_formats.h"
 #include "common/format/checkpoint_file.h"
 #include "server/engine/stored_reader.h"
@@ -19,6 +19,10 @@ namespace {
 
 // Two windows, the extent or file buffers of either end, and an index of ordinary size.
 constexpr uint64_t kJobBytes = 32u << 20;
+// What rearranging tensors takes besides, and the maps.
+constexpr uint64_t kMapScratchBytes = 16u << 20;
+constexpr uint64_t kMapBytes = 2 * kMapScratchBytes;
+constexpr size_t kLeftOutShown = 20;
 
 absl::Status CheckPlace(const ConvertPlace& place, absl::string_view which) {
   if (place.ref.empty() == place.path.empty()) {
@@ -49,13 +53,14 @@ class ConvertJob {
     CAIRN_RETURN_IF_ERROR(CheckPlace(request_.source, "source"));
     CAIRN_RETURN_IF_ERROR(CheckPlace(request_.target, "target"));
     if (absl::Status opened = OpenSource(); !opened.ok()) return Annotate(opened, "source");
+    CAIRN_RETURN_IF_ERROR(ReportLeftOut());
     if (absl::Status opened = OpenTarget(); !opened.ok()) return Annotate(opened, "target");
     if (stored_ != nullptr && stored_->committed().has_value()) {
       // An earlier attempt with this key got to the end, and its answer was lost.
       result_.checkpoint = stored_->committed();
       return result_;
     }
-    CAIRN_ASSIGN_OR_RETURN(const ConvertPlan plan, MakePlan());
+    CAIRN_RETURN_IF_ERROR(MakeRecipe());
     ConvertOptions options;
     options.cancellation = cancellation;
     options.may_drop = request_.drop_unsupported;
@@ -63,7 +68,7 @@ class ConvertJob {
       result_.progress = progress;
       report(progress);
     };
-    CAIRN_RETURN_IF_ERROR(RunConvert(*reader_, plan, *writer_, options));
+    CAIRN_RETURN_IF_ERROR(RunConvert(recipe_->reader(), recipe_->plan(), *writer_, options));
     if (stored_ != nullptr) result_.checkpoint = stored_->committed();
     return result_;
   }
@@ -78,13 +83,17 @@ class ConvertJob {
       return absl::OkStatus();
     }
     CAIRN_ASSIGN_OR_RETURN(FileSpec spec, SpecOf(request_.source));
-    CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<const SourceTree> tree, roots_.OpenSource(spec.path));
+    std::shared_ptr<const SourceTree> tree = request_.source.source_tree;
+    if (tree == nullptr) {
+      CAIRN_ASSIGN_OR_RETURN(tree, roots_.OpenSource(spec.path));
+    }
     if (spec.format == nullptr) {
       CAIRN_ASSIGN_OR_RETURN(spec.format, DetectFormat(*tree));
     }
     result_.source_format = std::string(spec.format->name());
     ReadOptions options;
     options.variant = spec.variant;
+    source_tree_ = tree;
     CAIRN_ASSIGN_OR_RETURN(reader_, spec.format->Open(std::move(tree), options));
     return absl::OkStatus();
   }
@@ -99,9 +108,13 @@ class ConvertJob {
     options.overwrite = request_.overwrite;
     CAIRN_ASSIGN_OR_RETURN(const TargetFile target, ResolveTarget(spec, options));
     result_.target_format = std::string(target.format->name());
-    SinkTreeOptions sink_options;
-    sink_options.overwrite = target.overwrite;
-    CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<SinkTree> sink, roots_.CreateTarget(target.path, sink_options));
+    target_holds_values_ = target.format->traits().values;
+    std::shared_ptr<SinkTree> sink = request_.target.sink_tree;
+    if (sink == nullptr) {
+      SinkTreeOptions sink_options;
+      sink_options.overwrite = target.overwrite;
+      CAIRN_ASSIGN_OR_RETURN(sink, roots_.CreateTarget(target.path, sink_options));
+    }
     CAIRN_ASSIGN_OR_RETURN(writer_, target.format->Create(std::move(sink), target.options));
     return absl::OkStatus();
   }
@@ -130,19 +143,28 @@ class ConvertJob {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<ConvertPlan> MakePlan() const {
-    PlanOptions options;
-    options.float_dtype = request_.float_dtype;
-    CAIRN_ASSIGN_OR_RETURN(options.select, Selection::Parse(request_.select));
-    if (request_.weights_only) {
-      const std::optional<KeyPath> params = ParamsOfTrainState(reader_->index());
-      if (!params.has_value()) {
-        return absl::InvalidArgumentError(
-            "weights_only: the source is no train state: expected entries below \"params/params\", or below \"params\" beside others");
-      }
-      options.root = *params;
+  absl::Status ReportLeftOut() {
+    const std::vector<LeftOut>& left_out = reader_->index().left_out;
+    for (size_t i = 0; i < std::min(left_out.size(), kLeftOutShown); ++i) {
+      result_.left_out.push_back(absl::StrCat("\"", left_out[i].path.ToString(), "\": ", left_out[i].what));
     }
-    return MakeConvertPlan(reader_->index(), options);
+    if (left_out.size() > kLeftOutShown) result_.left_out.push_back(absl::StrCat("and ", left_out.size() - kLeftOutShown, " more"));
+    if (!request_.strict || left_out.empty()) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrCat("strict: the source holds what cannot be carried: ", absl::StrJoin(result_.left_out, "; ")));
+  }
+
+  absl::Status MakeRecipe() {
+    RecipeRequest request = request_.recipe;
+    request.weight_marks = target_holds_values_;
+    if (request.map.has_value()) request.map->read.scratch_bytes = kMapScratchBytes;
+    CAIRN_ASSIGN_OR_RETURN(recipe_, Recipe::Create(*reader_, source_tree_.get(), request));
+    if (recipe_->weights().has_value()) result_.weights = recipe_->weights()->Describe();
+    if (recipe_->mapping() != nullptr) {
+      result_.map = recipe_->mapping()->Describe();
+      result_.map_dropped = recipe_->mapping()->plan().dropped;
+    }
+    return absl::OkStatus();
   }
 
   CheckpointEngine& engine_;
@@ -150,8 +172,11 @@ class ConvertJob {
   const ConvertRequest& request_;
   ConvertResult result_;
   std::string source_uid_;
+  std::shared_ptr<const SourceTree> source_tree_;  // Null for a ref.
   std::unique_ptr<CheckpointReader> reader_;
+  std::unique_ptr<Recipe> recipe_;
   std::unique_ptr<CheckpointWriter> writer_;
+  bool target_holds_values_ = true;
   StoredWriter* stored_ = nullptr;  // The writer, where the target is a ref.
 };
 
@@ -160,7 +185,7 @@ class ConvertJob {
 absl::StatusOr<ConvertResult> RunConvertJob(CheckpointEngine& engine, const AllowedRoots& roots, ByteBudget& budget,
                                             const ConvertRequest& request, const Cancellation& cancellation,
                                             const std::function<void(const ConvertProgress&)>& report) {
-  const ByteBudget::Reservation memory = budget.AcquireBlocking(kJobBytes);
+  const ByteBudget::Reservation memory = budget.AcquireBlocking(kJobBytes + (request.recipe.map.has_value() ? kMapBytes : 0) + request.source.tree_bytes + request.target.tree_bytes);
   return ConvertJob(engine, roots, request).Run(cancellation, report);
 }
 

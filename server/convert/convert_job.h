@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,25 +12,30 @@
 #include "common/base/byte_budget.h"
 #include "common/base/cancellation.h"
 #include "common/convert/convert.h"
-#include "common/tensor/dtype.h"
+#include "common/io/file_tree.h"
+#include "common/recipe/recipe.h"
 #include "server/convert/allowed_roots.h"
 #include "server/engine/checkpoint_engine.h"
 
 namespace cairn {
 
-// One end of a conversion: a checkpoint of this daemon, or files below an allowed root.
+// One end of a conversion: a checkpoint of this daemon, files below an allowed root, or files that come or go on the fly.
 struct ConvertPlace {
   std::string ref;   // Exactly one of ref and path.
   std::string path;
   std::string format;  // With path: a format's name or one of its variants; empty: by content or name.
+  // Files that are not on this machine; `path` is then a name for them. Of a source; of a target; and what the tree
+  // itself may hold in memory.
+  std::shared_ptr<const SourceTree> source_tree = nullptr;
+  std::shared_ptr<SinkTree> sink_tree = nullptr;
+  uint64_t tree_bytes = 0;
 };
 
 struct ConvertRequest {
   ConvertPlace source;
   ConvertPlace target;  // Its ref is NAME@STEP.
-  std::vector<std::string> select;
-  std::optional<Dtype> float_dtype;
-  bool weights_only = false;  // Of a train state the parameters, as a tree of their own.
+  RecipeRequest recipe;
+  bool strict = false;  // Refuse a source with objects that cannot be carried.
   // Files.
   uint64_t max_shard_bytes = 0;
   std::string separator = ".";
@@ -46,6 +52,10 @@ struct ConvertResult {
   std::string source_format;  // Empty for a ref.
   std::string target_format;
   std::optional<CheckpointRow> checkpoint;  // Of a target that is a ref.
+  std::string weights;                      // With weights_only: where they were.
+  std::string map;                          // With a map: the way that was taken,
+  std::vector<std::string> map_dropped;     // and what it leaves out.
+  std::vector<std::string> left_out;        // What the source holds and nothing can carry, in words.
 };
 
 // Runs one conversion where the storage is. Blocks: for a job thread. Its memory comes out of `budget`.

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/error_info.h"
 #include "common/base/status_macros.h"
 
 namespace cairn {
@@ -27,8 +28,9 @@ absl::StatusOr<std::unique_ptr<StoredWriter>> StoredWriter::Create(CheckpointEng
   CAIRN_ASSIGN_OR_RETURN(const SaveStatus status, engine.GetSaveStatus(writer->session_.id, kWriter));
   writer->committed_ = status.checkpoint;
   if (status.session.state != SessionState::kOpen && !status.checkpoint.has_value()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("save session ", writer->session_.id, ": has ended without a checkpoint; use another session key"));
+    return WithErrorInfo(absl::FailedPreconditionError(absl::StrCat("save session ", writer->session_.id,
+                                                                    ": has ended without a checkpoint; use another session key")),
+                         {"SESSION_SPENT", {}});
   }
   for (const auto& [number, shard] : status.shards) writer->durable_[KeyOf(shard.entry.kind, shard.entry.path)] = shard.durable_bytes;
   return writer;

@@ -7,7 +7,9 @@
 #include "common/base/status_macros.h"
 #include "proto/wire/proto_convert.h"
 #include "server/service/convert_call.h"
+#include "server/service/export_reactor.h"
 #include "server/service/get_tensor_reactor.h"
+#include "server/service/import_reactor.h"
 #include "server/service/progress_reactor.h"
 #include "server/service/put_tensor_reactor.h"
 #include "server/service/registry_calls.h"
@@ -20,8 +22,9 @@ namespace {
 
 using V1 = v1::CheckpointService;
 
-// PutTensor and GetTensor take raw buffers, so that payload is never copied into a protobuf string.
-using RawStreams = V1::WithRawCallbackMethod_PutTensor<V1::WithRawCallbackMethod_GetTensor<V1::Service>>;
+// What carries payload takes raw buffers, so that it is never copied into a protobuf string.
+using RawStreams = V1::WithRawCallbackMethod_PutTensor<V1::WithRawCallbackMethod_GetTensor<
+    V1::WithRawCallbackMethod_Export<V1::WithRawCallbackMethod_Import<V1::Service>>>>;
 using Saving = V1::WithCallbackMethod_BeginSave<V1::WithCallbackMethod_GetSaveStatus<V1::WithCallbackMethod_FinishWriter<
     V1::WithCallbackMethod_CommitSave<V1::WithCallbackMethod_AbortSave<RawStreams>>>>>;
 using Registering = V1::WithCallbackMethod_GetCheckpoint<
@@ -63,6 +66,14 @@ class CheckpointServiceImpl final : public Base {
   grpc::ServerWriteReactor<grpc::ByteBuffer>* GetTensor(grpc::CallbackServerContext* context,
                                                         const grpc::ByteBuffer* request) override {
     return StartGetTensor(context, request, service_);
+  }
+
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* Export(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) override {
+    return StartExport(context, request, service_);
+  }
+
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Import(grpc::CallbackServerContext* context) override {
+    return StartImport(context, service_);
   }
 
   grpc::ServerWriteReactor<v1::ConvertResponse>* Convert(grpc::CallbackServerContext* context,

@@ -1,5 +1,6 @@
 #include "server/service/convert_call.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -16,20 +17,53 @@ namespace {
 
 using Reactor = ProgressReactor<v1::ConvertResponse>;
 
-ConvertPlace FromProto(const v1::ConvertRequest::Place& place) { return {place.ref(), place.path(), place.format()}; }
+constexpr size_t kNamesInResponse = 10'000;  // A message has its limits.
 
-absl::StatusOr<ConvertRequest> FromProto(const v1::ConvertRequest& in) {
+ConvertPlace PlaceFromProto(const v1::ConvertRequest::Place& place) {
+  ConvertPlace out;
+  out.ref = place.ref();
+  out.path = place.path();
+  out.format = place.format();
+  return out;
+}
+
+MapLibrary::File FileFromProto(const v1::ConvertRequest::TextFile& file) { return {file.name(), file.text()}; }
+
+std::string ToString(const v1::ConvertRequest::Place& place) { return place.has_ref() ? place.ref() : place.path(); }
+
+}  // namespace
+
+absl::StatusOr<ConvertRequest> ConvertRequestFromProto(const v1::ConvertRequest& in) {
   ConvertRequest out;
-  out.source = FromProto(in.source());
-  out.target = FromProto(in.target());
-  out.select.assign(in.select().begin(), in.select().end());
+  out.source = PlaceFromProto(in.source());
+  out.target = PlaceFromProto(in.target());
+  RecipeRequest& recipe = out.recipe;
+  recipe.select.assign(in.select().begin(), in.select().end());
   if (in.float_dtype() != v1::DTYPE_UNSPECIFIED) {
-    out.float_dtype = DtypeFromNumber(static_cast<uint32_t>(in.float_dtype()));
-    if (!out.float_dtype.has_value() || !IsFloat(*out.float_dtype)) {
+    recipe.float_dtype = DtypeFromNumber(static_cast<uint32_t>(in.float_dtype()));
+    if (!recipe.float_dtype.has_value() || !IsFloat(*recipe.float_dtype)) {
       return absl::InvalidArgumentError(absl::StrCat("float_dtype ", in.float_dtype(), " is no float dtype"));
     }
   }
-  out.weights_only = in.weights_only();
+  recipe.exclude.assign(in.exclude().begin(), in.exclude().end());
+  recipe.weights_only = in.weights_only();
+  recipe.root = in.root();
+  recipe.strip_prefix = in.strip_prefix();
+  recipe.prefix = in.prefix();
+  if (in.has_renames()) recipe.renames = FileFromProto(in.renames());
+  if (!in.map().empty()) {
+    recipe.map.emplace();
+    recipe.map->map = in.map();
+    for (const v1::ConvertRequest::TextFile& file : in.map_files()) recipe.map->files.push_back(FileFromProto(file));
+    for (const v1::ConvertRequest::TextFile& file : in.map_configs()) recipe.map->configs.push_back(FileFromProto(file));
+    for (const auto& [symbol, number] : in.map_symbols()) {
+      if (number < 0) return absl::InvalidArgumentError(absl::StrCat("map_symbols: expected \"", symbol, "\" to be at least 0, found ", number));
+      recipe.map->given[symbol] = number;
+    }
+  } else if (in.map_files_size() + in.map_configs_size() + static_cast<int>(in.map_symbols_size()) > 0) {
+    return absl::InvalidArgumentError("map_files, map_configs and map_symbols go with a map, which is empty");
+  }
+  out.strict = in.strict();
   out.max_shard_bytes = in.max_shard_bytes();
   if (!in.separator().empty()) out.separator = in.separator();
   out.drop_unsupported = in.drop_unsupported();
@@ -39,8 +73,6 @@ absl::StatusOr<ConvertRequest> FromProto(const v1::ConvertRequest& in) {
   out.created_by = in.created_by();
   return out;
 }
-
-std::string ToString(const v1::ConvertRequest::Place& place) { return place.has_ref() ? place.ref() : place.path(); }
 
 v1::ConvertResponse ToResponse(const ConvertProgress& progress) {
   v1::ConvertResponse response;
@@ -52,25 +84,32 @@ v1::ConvertResponse ToResponse(const ConvertProgress& progress) {
   return response;
 }
 
-}  // namespace
+v1::ConvertResponse LastResponse(const ConvertResult& result) {
+  v1::ConvertResponse done = ToResponse(result.progress);
+  done.set_done(true);
+  done.set_source_format(result.source_format);
+  done.set_target_format(result.target_format);
+  if (result.checkpoint.has_value()) ToProto(*result.checkpoint, done.mutable_checkpoint());
+  done.set_weights(result.weights);
+  done.set_map(result.map);
+  const size_t dropped = std::min(result.map_dropped.size(), kNamesInResponse);
+  done.mutable_map_dropped()->Add(result.map_dropped.begin(), result.map_dropped.begin() + static_cast<ptrdiff_t>(dropped));
+  done.mutable_left_out()->Add(result.left_out.begin(), result.left_out.end());
+  return done;
+}
 
 grpc::ServerWriteReactor<v1::ConvertResponse>* StartConvert(grpc::CallbackServerContext* context,
                                                             const v1::ConvertRequest& request, ServiceContext& service) {
   auto work = [&service, request](RpcScope& scope, const Cancellation& cancellation, const Reactor::Report& report) -> absl::Status {
     scope.set_ref(absl::StrCat(ToString(request.source()), " -> ", ToString(request.target())));
-    CAIRN_ASSIGN_OR_RETURN(const ConvertRequest job, FromProto(request));
+    CAIRN_ASSIGN_OR_RETURN(const ConvertRequest job, ConvertRequestFromProto(request));
     static const AllowedRoots* const no_roots = new AllowedRoots;
     const AllowedRoots& roots = service.file_roots == nullptr ? *no_roots : *service.file_roots;
     CAIRN_ASSIGN_OR_RETURN(const ConvertResult result,
                            RunConvertJob(service.engine, roots, service.budget, job, cancellation,
                                          [&](const ConvertProgress& progress) { report(ToResponse(progress)); }));
     scope.add_bytes(result.progress.bytes_done);
-    v1::ConvertResponse done = ToResponse(result.progress);
-    done.set_done(true);
-    done.set_source_format(result.source_format);
-    done.set_target_format(result.target_format);
-    if (result.checkpoint.has_value()) ToProto(*result.checkpoint, done.mutable_checkpoint());
-    report(std::move(done));
+    report(LastResponse(result));
     return absl::OkStatus();
   };
   auto merge = [](v1::ConvertResponse&, const v1::ConvertResponse&) {};

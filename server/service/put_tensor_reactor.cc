@@ -12,12 +12,10 @@
 #include "absl/time/clock.h"
 #include "cairn/v1/checkpoint_service.pb.h"
 #include "common/base/annotate.h"
-#include "common/base/crc32c.h"
-#include "common/base/error_info.h"
 #include "common/base/status_macros.h"
 #include "proto/wire/frame.h"
-#include "proto/wire/proto_convert.h"
 #include "proto/wire/status_wire.h"
+#include "server/service/put_step.h"
 #include "server/service/rpc_scope.h"
 
 namespace cairn {
@@ -26,71 +24,6 @@ namespace {
 // Payload that has come but is not yet with the upload; reading pauses above it.
 constexpr uint64_t kWindowBytes = 4u << 20;
 constexpr size_t kWindowSteps = 1024;
-constexpr uint64_t kMaxHeaderBytes = 1u << 20;
-
-// What one message asks for, checked as far as that goes without the session.
-struct Step {
-  std::optional<v1::PutTensorRequest::Open> open;
-  struct Declared {
-    Entry entry;
-    std::optional<Box> box;
-    uint64_t start = 0;
-  };
-  std::optional<Declared> declare;
-  bool has_chunk = false;
-  uint64_t offset = 0;
-  std::vector<Buffer> pieces;
-  bool finish = false;
-  bool flush = false;
-  bool close = false;  // The client has half-closed.
-  std::shared_ptr<ByteBudget::Reservation> credit;  // Of the memory that `pieces` hold.
-  uint64_t bytes = 0;   // Payload.
-  uint64_t memory = 0;  // Of the whole message.
-};
-
-// `message` is scratch: one that is used again keeps its strings and its fields' memory.
-absl::StatusOr<Step> ParseStep(const grpc::ByteBuffer& frame, uint64_t max_chunk_bytes, v1::PutTensorRequest& message) {
-  message.Clear();
-  Step step;
-  CAIRN_RETURN_IF_ERROR(wire::ParseFrame(frame, kMaxHeaderBytes, &message, &step.pieces));
-  step.bytes = TotalSize(step.pieces);
-  step.memory = frame.Length();
-  if (step.bytes > max_chunk_bytes) {
-    return absl::InvalidArgumentError(absl::StrCat("chunk of ", step.bytes, " bytes, expected at most ", max_chunk_bytes));
-  }
-  if (message.has_open()) step.open = message.open();
-  if (message.has_declare()) {
-    const v1::PutTensorRequest::Declare& declare = message.declare();
-    Step::Declared declared;
-    CAIRN_ASSIGN_OR_RETURN(declared.entry, wire::FromProto(declare.entry()));
-    if (declare.has_box()) {
-      if (declared.entry.kind != EntryKind::kTensor) return absl::InvalidArgumentError("only tensors have boxes");
-      CAIRN_ASSIGN_OR_RETURN(declared.box, wire::FromProto(declare.box(), declared.entry.shape));
-    }
-    declared.start = declare.start_offset();
-    step.declare = std::move(declared);
-  }
-  if (message.has_chunk()) {
-    step.has_chunk = true;
-    step.offset = message.chunk().offset();
-    uint32_t crc = 0;
-    for (const Buffer& piece : step.pieces) crc = ExtendCrc32c(crc, piece.bytes());
-    if (crc != message.chunk().crc32c()) {
-      const std::string expected = absl::StrCat(absl::Hex(message.chunk().crc32c(), absl::kZeroPad8));
-      const std::string found = absl::StrCat(absl::Hex(crc, absl::kZeroPad8));
-      return WithErrorInfo(
-          absl::InvalidArgumentError(absl::StrCat("chunk at offset ", step.offset, " of ", step.bytes,
-                                                  " bytes: crc32c is ", found, ", the client said ", expected,
-                                                  "; the bytes were damaged on the way")),
-          {"CHUNK_CHECKSUM", {{"expected", expected}, {"found", found}}});
-    }
-  } else if (!step.pieces.empty()) {
-    return absl::InvalidArgumentError("data without a chunk that tells its offset and checksum");
-  }
-  step.finish = message.finish();
-  step.flush = message.flush();
-  return step;
-}
 
 // Three parties touch a stream: gRPC's threads (OnReadDone, OnWriteDone, OnCancel), which parse and check but never
 // block; the stream's own serial queue on the I/O pool, which feeds the upload; and whoever gives budget back. Writes
@@ -121,12 +54,12 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
       waiting_since_ = absl::InfiniteFuture();
     }
     if (!ok) {
-      Step close;
+      PutStep close;
       close.close = true;
       Push(std::move(close));
       return;
     }
-    absl::StatusOr<Step> step = ParseStep(frame_, service_.options.max_chunk_bytes, message_);
+    absl::StatusOr<PutStep> step = ParsePutStep(frame_, service_.options.max_chunk_bytes, message_);
     frame_.Clear();
     if (!step.ok()) {
       Fail(step.status());
@@ -134,7 +67,7 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
     }
     if (!EnsureCredit()) {
       // Not reading on is what slows the client down. The grant may come in any thread; the queue goes on from there.
-      auto waiting = std::make_shared<Step>(*std::move(step));
+      auto waiting = std::make_shared<PutStep>(*std::move(step));
       service_.budget.Acquire(CreditBytes(), [self = self_, waiting](ByteBudget::Reservation credit) {
         auto granted = std::make_shared<ByteBudget::Reservation>(std::move(credit));
         self->queue_.Schedule([self, waiting, granted] {
@@ -200,7 +133,7 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
     credit_ = std::move(credit);
   }
 
-  void Push(Step step) {
+  void Push(PutStep step) {
     Enqueue(std::move(step));
     ScheduleDrain();
   }
@@ -216,14 +149,14 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
   }
 
   // Returns whether the next message may be read at once; if not, Drain() will read it.
-  bool Enqueue(Step step) ABSL_LOCKS_EXCLUDED(mu_) {
+  bool Enqueue(PutStep step) ABSL_LOCKS_EXCLUDED(mu_) {
     absl::MutexLock lock(&mu_);
     step.credit = credit_;
     credit_used_ += step.memory;
     // The credit is kept while an extent is open: a stream that has begun one can always complete it, so streams that
     // wait for credit never wait for each other.
     const uint64_t extent = service_.engine.options().upload.extent_bytes;
-    if (step.finish) {
+    if (step.finish || !step.small.empty()) {
       at_border_ = true;
     } else if (step.has_chunk) {
       at_border_ = (step.offset + step.bytes) % extent == 0;
@@ -249,7 +182,7 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
 
   void Drain() {
     while (!finished_) {
-      std::vector<Step> steps;
+      std::vector<PutStep> steps;
       bool resume = false;
       {
         absl::MutexLock lock(&mu_);
@@ -263,7 +196,7 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
       const bool closing = steps.back().close;
       if (resume && !closing) ReadNext();
       absl::Status status;
-      for (Step& step : steps) {
+      for (PutStep& step : steps) {
         status = Process(step);
         if (!status.ok()) break;
       }
@@ -287,7 +220,7 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
     }
   }
 
-  absl::Status Process(Step& step) {
+  absl::Status Process(PutStep& step) {
     if (step.close) return upload_ == nullptr ? absl::OkStatus() : CloseUpload();
     if (step.open.has_value()) {
       if (upload_ != nullptr) return absl::InvalidArgumentError("a stream is opened once, by its first message");
@@ -303,6 +236,12 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
       CAIRN_RETURN_IF_ERROR(upload_->Append(step.offset, std::move(step.pieces)));
     }
     if (step.finish) CAIRN_RETURN_IF_ERROR(upload_->FinishEntry());
+    if (!step.small.empty()) scope_.add_bytes(step.bytes);
+    for (PutStep::Small& small : step.small) {
+      CAIRN_RETURN_IF_ERROR(upload_->Declare(small.entry, small.box, 0));
+      if (!small.pieces.empty()) CAIRN_RETURN_IF_ERROR(upload_->Append(0, std::move(small.pieces)));
+      CAIRN_RETURN_IF_ERROR(upload_->FinishEntry());
+    }
     if (step.flush) CAIRN_RETURN_IF_ERROR(upload_->Flush());
     return absl::OkStatus();
   }
@@ -354,7 +293,7 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
   std::shared_ptr<ByteBudget::Reservation> credit_ ABSL_GUARDED_BY(mu_);
   uint64_t credit_used_ ABSL_GUARDED_BY(mu_) = 0;
   bool at_border_ ABSL_GUARDED_BY(mu_) = true;  // No extent is open after the last message.
-  std::vector<Step> pending_ ABSL_GUARDED_BY(mu_);
+  std::vector<PutStep> pending_ ABSL_GUARDED_BY(mu_);
   uint64_t pending_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   bool reading_ ABSL_GUARDED_BY(mu_) = true;
   bool draining_ ABSL_GUARDED_BY(mu_) = false;  // A Drain() is queued or running that will look at pending_ again.

@@ -7,6 +7,7 @@
 #include "common/base/status_macros.h"
 #include "proto/wire/proto_convert.h"
 #include "server/service/page_token.h"
+#include "server/service/put_step.h"
 #include "server/service/row_convert.h"
 
 namespace cairn {
@@ -49,6 +50,7 @@ absl::Status HandleBeginSave(ServiceContext& service, RpcScope& scope, const v1:
   CAIRN_RETURN_IF_ERROR(ShowSession(service, session, response->mutable_session()));
   response->set_max_chunk_bytes(service.options.max_chunk_bytes);
   response->set_extent_bytes(service.engine.options().upload.extent_bytes);
+  response->set_max_small_entries(kMaxSmallEntries);
   return absl::OkStatus();
 }
 

@@ -27,6 +27,7 @@ struct ServiceContext {
   ThreadPool& io_pool;    // Streams: disk and digests.
   ThreadPool& call_pool;  // Unary calls: the registry.
   ThreadPool& job_pool;   // Long jobs: verification, garbage collection.
+  ThreadPool& file_pool;  // Jobs that wait for their clients: Export, Import.
   ServiceOptions options;
   RpcObserver observer;   // May be null.
   ActiveStreams streams = {};  // Ticked by the owner, every second or so.

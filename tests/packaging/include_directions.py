@@ -15,7 +15,7 @@ FORMATS = "common/format/all_formats.h"
 FORMAT_FILES = "common/format/checkpoint_file.h"
 WIRE = "proto/wire"
 CLIENT = "client/cpp/include"
-COMMON_FOR_PROGRAMS = [BASE, IO, TENSOR, CAST, FORMAT, FORMATS, FORMAT_FILES, "common/convert", "common/diff", "common/namemap", "common/pickle"]
+COMMON_FOR_PROGRAMS = [BASE, IO, TENSOR, CAST, FORMAT, FORMATS, FORMAT_FILES, "common/convert", "common/diff", "common/namemap", "common/pickle", "common/recipe", "common/seed"]
 
 # Folder -> the folders and headers that it may include besides its own. The longest folder that fits a file counts.
 MODULES = {
@@ -29,30 +29,38 @@ MODULES = {
     "common/pickle": [BASE, IO, TENSOR],
     "common/format": [BASE, IO, TENSOR],
     "common/convert": [BASE, TENSOR, CAST, FORMAT],
-    "common/diff": [BASE, TENSOR, CAST, FORMAT],
+    "common/delta": [BASE],
+    "common/diff": [BASE, IO, TENSOR, CAST, FORMAT, "common/delta", "common/format/cairndiff"],
     "common/namemap": [BASE, IO, TENSOR, FORMAT, "common/view"],
+    "common/recipe": [BASE, IO, TENSOR, FORMAT, "common/convert", "common/namemap"],
+    "common/seed": [BASE, TENSOR, CAST, FORMAT, "common/namemap"],
     WIRE: [BASE, TENSOR],
     "server/store": [BASE, IO],
     "server/registry": [BASE],
     "server/engine": [BASE, TENSOR, CAST, FORMAT, "server/store", "server/registry"],
-    "server/convert": [BASE, IO, TENSOR, FORMAT, FORMATS, FORMAT_FILES, "common/convert", "server/engine"],
+    "server/convert": [BASE, IO, TENSOR, FORMAT, FORMATS, FORMAT_FILES, "common/convert", "common/recipe", "server/engine"],
     "server/service": [BASE, TENSOR, WIRE, "server/convert", "server/engine", "server/registry/registry.h"],
     "server/app": [BASE, IO, TLS, "server/store", "server/registry", "server/convert", "server/engine", "server/service"],
     "client/cpp/include": [BASE, TENSOR],
     "client/cpp/src": [BASE, TENSOR, TLS, WIRE, CLIENT],
     "client/transfer": [*COMMON_FOR_PROGRAMS, CLIENT],
-    "client/cli": [*COMMON_FOR_PROGRAMS, CLIENT, "client/transfer"],
+    "client/cli": [*COMMON_FOR_PROGRAMS, CLIENT, "client/transfer", "common/format/cairndiff"],
     "client/python/native": [*COMMON_FOR_PROGRAMS, CLIENT, "client/transfer"],
 }
 # A single format knows the interface and itself, unless it is listed here. These are what knows them all.
 FORMAT_FOLDERS = {
+    "common/format/colossalai": ["common/format/folder", "common/format/safetensors", "common/format/torch", "common/pickle"],
+    "common/format/dcp": ["common/format/folder", "common/format/safetensors", "common/format/torch", "common/pickle", "common/view"],
     "common/format/easylm": ["common/format/flax_msgpack"],
     "common/format/flax": ["common/format/flax_msgpack", "common/format/folder"],
+    "common/format/lightning": ["common/format/dcp", "common/format/folder", "common/format/torch"],
+    "common/format/litgpt": ["common/format/torch"],
+    "common/format/llama": ["common/format/folder", "common/format/torch"],
     "common/format/npz": ["common/view", "common/zip"],
     "common/format/safetensors": ["common/format/folder"],
     "common/format/torch": ["common/format/folder", "common/pickle", "common/view", "common/zip"],
 }
-ALL_FORMATS = ("common/format/all_formats", "common/format/checkpoint_file")
+ALL_FORMATS = ("common/format/all_formats", "common/format/assets_beside", "common/format/checkpoint_file", "common/format/resuming_writer")
 
 # Headers of others by how they begin -> who may include them. Abseil and the system's headers are everybody's.
 LIBRARIES = {
@@ -70,8 +78,9 @@ LIBRARIES = {
     "openssl/": [BASE, TLS, "client/cpp/src/tls_probe.cc"],
     "spdlog/": ["server/app"],
     "sqlite3.h": ["server/registry"],
-    "yaml-cpp/": ["common/namemap", "server/app"],
+    "yaml-cpp/": ["common/namemap", "common/seed", "server/app"],
     "zlib.h": ["common/zip"],
+    "zstd.h": ["common/delta", "common/format/dcp"],
 }
 
 SOURCES = {".h", ".hpp", ".cc", ".cpp"}

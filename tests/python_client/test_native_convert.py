@@ -64,10 +64,18 @@ def test_of_a_train_state_the_parameters_alone(native, name, tmp_path):
         writer.put_tensor(path, "float32", (2,), np.ones(2, np.float32))
     writer.commit()
     out = str(tmp_path / "params.safetensors")
-    _native.convert(name, out, source_client=native, no_optimizer=True)
+    _native.convert(name, out, source_client=native, weights_only=True)
     assert set(load_file(out)) == {"w"}
-    with pytest.raises(errors.InvalidArgumentError, match="no train state"):
-        _native.convert(out, str(tmp_path / "x.safetensors"), no_optimizer=True)
+    place, candidates = _native.find_weights(name, client=native)
+    assert (place.root, place.form, place.tensors, place.bytes, candidates) == ("params", "Flax train state", 1, 8, [])
+    assert str(_native.find_weights(out)[0]) == "state dict"
+    _native.convert(name, str(tmp_path / "root.safetensors"), source_client=native, root="opt_state/mu")
+    assert set(load_file(str(tmp_path / "root.safetensors"))) == {"w"}
+    writer = native.save(name, 2)
+    writer.put_tensor(("opt_state", "mu"), "float32", (2,), np.ones(2, np.float32))
+    writer.commit()
+    with pytest.raises(errors.InvalidArgumentError, match="nothing looks like the weights"):
+        _native.convert(f"{name}@2", str(tmp_path / "x.safetensors"), source_client=native, weights_only=True)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 
-#include <algorithm>
 #include <cstdint>
 
 #include "absl/base/call_once.h"
@@ -26,11 +25,6 @@ constexpr int kKeepaliveTimeoutMs = 20'000;
 // gRPC's own reconnecting would otherwise wait up to two minutes, longer than our retries do.
 constexpr int kMaxReconnectMs = 2'000;
 constexpr int kMinReconnectMs = 100;
-
-// What gRPC receives before a stream asks for it, beside what a stream has received and not yet read.
-int ReceiveWindow(const Options& options) {
-  return static_cast<int>(std::clamp<uint64_t>(options.window_bytes / 4, 256 << 10, 16 << 20));
-}
 
 // Once per process, before the first channel.
 void PrepareGrpc() {
@@ -90,7 +84,6 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(absl::string_view tar
   // Windows that follow what gRPC measures may grow to 32 MiB where the caller is slower than the network. Bytes wait there
   // in memory that the allocator has to find anew, which costs a load as much as receiving them.
   args.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-  args.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, ReceiveWindow(options));
   // The connection retries by itself and sends nothing that is worth compressing: no filters for either.
   args.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   args.SetInt(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0);

@@ -82,7 +82,8 @@ absl::StatusOr<std::unique_ptr<SaveWriter>> Client::Save(const SaveSpec& spec, u
   if (session.state != SessionState::kCommitted &&
       std::find(finished.begin(), finished.end(), writer) == finished.end()) {
     CAIRN_ASSIGN_OR_RETURN(stream, connection_->OpenPut({session.session_id, writer, save.max_chunk_bytes,
-                                                         save.extent_bytes, session.ShownRef()}));
+                                                         save.extent_bytes, session.ShownRef(),
+                                                         save.max_small_entries}));
   }
   return std::make_unique<SaveWriter>(connection_, std::move(save), writer, std::move(stream));
 }
@@ -132,6 +133,14 @@ absl::StatusOr<VerifyResult> Client::Verify(const std::string& ref, const Verify
 
 absl::StatusOr<ConversionResult> Client::Convert(const ConvertSpec& spec, const ConvertCallback& progress) const {
   return connection_->Convert(spec, progress);
+}
+
+absl::StatusOr<ConversionResult> Client::Export(const ConvertSpec& spec, ExportTarget& files, const ConvertCallback& progress) const {
+  return connection_->Export(spec, files, progress);
+}
+
+absl::StatusOr<ConversionResult> Client::Import(const ConvertSpec& spec, ImportSource& files, const ConvertCallback& progress) const {
+  return connection_->Import(spec, files, progress);
 }
 
 absl::StatusOr<GarbageReport> Client::CollectGarbage(bool dry_run, const GarbageCallback& progress) const {

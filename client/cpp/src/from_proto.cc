@@ -70,6 +70,10 @@ ConversionResult FromProto(const v1::ConvertResponse& proto) {
   result.source_format = proto.source_format();
   result.target_format = proto.target_format();
   if (proto.has_checkpoint()) result.checkpoint = FromProto(proto.checkpoint());
+  result.weights = proto.weights();
+  result.map = proto.map();
+  result.map_dropped.assign(proto.map_dropped().begin(), proto.map_dropped().end());
+  result.left_out.assign(proto.left_out().begin(), proto.left_out().end());
   return result;
 }
 

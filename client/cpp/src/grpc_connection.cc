@@ -8,8 +8,10 @@
 #include "cairn/connection.h"
 #include "client/cpp/src/channel.h"
 #include "client/cpp/src/check_text.h"
+#include "client/cpp/src/export_call.h"
 #include "client/cpp/src/from_proto.h"
 #include "client/cpp/src/get_stream.h"
+#include "client/cpp/src/import_call.h"
 #include "client/cpp/src/put_stream.h"
 #include "client/cpp/src/retry.h"
 #include "client/cpp/src/stub.h"
@@ -41,6 +43,20 @@ v1::ConvertRequest RequestOf(const ConvertSpec& spec) {
   request.mutable_select()->Assign(spec.select.begin(), spec.select.end());
   if (spec.float_dtype.has_value()) request.set_float_dtype(static_cast<v1::Dtype>(*spec.float_dtype));
   request.set_weights_only(spec.weights_only);
+  const auto set_file = [](const ConvertSpec::TextFile& file, v1::ConvertRequest::TextFile* out) {
+    out->set_name(file.name);
+    out->set_text(file.text);
+  };
+  request.mutable_exclude()->Assign(spec.exclude.begin(), spec.exclude.end());
+  request.set_root(spec.root);
+  request.set_strip_prefix(spec.strip_prefix);
+  request.set_prefix(spec.prefix);
+  if (spec.renames.has_value()) set_file(*spec.renames, request.mutable_renames());
+  request.set_map(spec.map);
+  for (const ConvertSpec::TextFile& file : spec.map_files) set_file(file, request.add_map_files());
+  for (const ConvertSpec::TextFile& file : spec.map_configs) set_file(file, request.add_map_configs());
+  request.mutable_map_symbols()->insert(spec.map_symbols.begin(), spec.map_symbols.end());
+  request.set_strict(spec.strict);
   request.set_max_shard_bytes(spec.max_shard_bytes);
   request.set_separator(spec.separator);
   request.set_drop_unsupported(spec.drop_unsupported);
@@ -48,6 +64,7 @@ v1::ConvertRequest RequestOf(const ConvertSpec& spec) {
   // Made once, so that a repetition of the call goes on with the same save.
   request.set_session_key(spec.session_key.empty() ? RandomKey() : spec.session_key);
   request.mutable_metadata()->insert(spec.metadata.begin(), spec.metadata.end());
+  request.set_created_by(spec.created_by);
   return request;
 }
 
@@ -71,7 +88,8 @@ class GrpcConnection final : public Connection {
     if (spec.lease.has_value()) wire::ToProto(*spec.lease, request.mutable_lease());
     CAIRN_ASSIGN_OR_RETURN(const auto answer,
                            Call(&Stub::BeginSave, request, absl::StrCat(spec.name, "@", spec.step)));
-    return OpenedSave{FromProto(answer.session()), answer.max_chunk_bytes(), answer.extent_bytes()};
+    return OpenedSave{FromProto(answer.session()), answer.max_chunk_bytes(), answer.extent_bytes(),
+                      answer.max_small_entries()};
   }
 
   absl::StatusOr<std::unique_ptr<PutStream>> OpenPut(const PutSpec& spec) override {
@@ -235,6 +253,37 @@ class GrpcConnection final : public Connection {
     });
     if (!status.ok()) return Named(status, spec.target.ref.empty() ? spec.target.path : spec.target.ref);
     return result;
+  }
+
+  absl::StatusOr<ConversionResult> Export(const ConvertSpec& spec, ExportTarget& files, const ConvertCallback& progress) override {
+    v1::ExportRequest request;
+    *request.mutable_conversion() = RequestOf(spec);
+    request.mutable_conversion()->mutable_target()->set_path(files.name());
+    for (std::string& name : files.existing_files()) request.add_existing_files(std::move(name));
+    CAIRN_RETURN_IF_ERROR(CheckText(request));
+    Retry retry = NewRetry();
+    ExportCall call(*stub_, options_, std::move(request), files, progress);
+    const absl::Status status = retry.Run([&](bool) { return call.Attempt(Cancelled(), retry); });
+    if (!status.ok()) return Named(status, spec.source.ref);
+    return call.result();
+  }
+
+  absl::StatusOr<ConversionResult> Import(const ConvertSpec& spec, ImportSource& files, const ConvertCallback& progress) override {
+    v1::ImportRequest open;
+    *open.mutable_open()->mutable_conversion() = RequestOf(spec);
+    open.mutable_open()->mutable_conversion()->mutable_source()->set_path(files.name());
+    for (const ImportFile& file : files.files()) {
+      v1::ImportRequest::File* listed = open.mutable_open()->add_files();
+      listed->set_name(file.name);
+      listed->set_size(file.size);
+      listed->set_beside(file.beside);
+    }
+    CAIRN_RETURN_IF_ERROR(CheckText(open));
+    Retry retry = NewRetry();
+    ImportCall call(*stub_, options_, std::move(open), files, progress);
+    const absl::Status status = retry.Run([&](bool) { return call.Attempt(Cancelled(), retry); });
+    if (!status.ok()) return Named(status, spec.target.ref);
+    return call.result();
   }
 
   absl::StatusOr<GarbageReport> CollectGarbage(bool dry_run, const GarbageCallback& progress) override {

@@ -55,7 +55,8 @@ PutSender::PutSender(std::shared_ptr<Stub> stub, const Options& options, const s
       arena_(arena_block_.data(), arena_block_.size()),
       pool_(chunk_bytes_, std::max<uint64_t>(2, options.window_bytes / chunk_bytes_)),
       call_(options, target, spec.name),
-      window_(LimitsOf(options, chunk_bytes_, OrDefault(spec.extent_bytes)), &counters_) {}
+      window_(LimitsOf(options, chunk_bytes_, OrDefault(spec.extent_bytes)), &counters_),
+      batch_(spec.max_small_entries, chunk_bytes_) {}
 
 absl::Status PutSender::Enqueue(std::unique_ptr<UploadEntry> entry) {
   CAIRN_ASSIGN_OR_RETURN(const bool added, window_.Add(std::move(entry), saved_));
@@ -101,11 +102,15 @@ absl::Status PutSender::Send() {
     // What comes next is another matter after a connection was made again.
     if (same_call) CAIRN_RETURN_IF_ERROR(SendPart(*part));
   }
+  // While gRPC is busy with other messages, the batch may grow; whoever waits sends it first.
+  if (!batch_.empty() && call_.raw().queued_bytes() == 0) SendBatch(/*flush=*/false);
   return absl::OkStatus();
 }
 
 absl::Status PutSender::SendPart(const PutWindow::Part& part) {
   const UploadEntry& entry = *part.entry;
+  if (part.declare && part.finish && entry.sent == 0 && batch_.Takes(entry, part.bytes)) return AddToBatch(part);
+  if (!batch_.empty()) SendBatch(/*flush=*/false);
   absl::StatusOr<std::vector<Buffer>> pieces = entry.Read(entry.sent, part.bytes, pool_);
   if (!pieces.ok()) return Annotate(pieces.status(), entry.ShownName());
   arena_.Reset();
@@ -131,9 +136,27 @@ absl::Status PutSender::SendPart(const PutWindow::Part& part) {
   return absl::OkStatus();
 }
 
+absl::Status PutSender::AddToBatch(const PutWindow::Part& part) {
+  const UploadEntry& entry = *part.entry;
+  if (!batch_.HasRoomFor(part.bytes)) SendBatch(/*flush=*/false);
+  absl::StatusOr<std::vector<Buffer>> pieces = entry.Read(0, part.bytes, pool_);
+  if (!pieces.ok()) return Annotate(pieces.status(), entry.ShownName());
+  batch_.Add(entry, *pieces);
+  window_.MarkSent(part);
+  if (window_.WantsFlush()) {
+    SendBatch(/*flush=*/true);
+    window_.FlushAsked();
+  }
+  return absl::OkStatus();
+}
+
+void PutSender::SendBatch(bool flush) { call_.raw().Write(batch_.Take(flush)); }
+
 void PutSender::AskToFlush() {
-  if (window_.flush_pending()) return;
+  const bool pending = window_.flush_pending();
   window_.FlushAsked();
+  if (!batch_.empty()) return SendBatch(/*flush=*/true);
+  if (pending) return;
   v1::PutTensorRequest request;
   request.set_flush(true);
   call_.raw().Write(wire::MakeFrame(request, {}));
@@ -208,6 +231,7 @@ absl::Status PutSender::Connect(absl::Status failure) {
 }
 
 void PutSender::BeginCall() {
+  batch_.Clear();
   std::unique_ptr<RawStream> fresh = stub_->PutTensor(kMaxAnswerBytes, call_.cancel_check());
   v1::PutTensorRequest open;
   open.mutable_open()->set_session_id(spec_.session_id);

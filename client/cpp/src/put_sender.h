@@ -11,6 +11,7 @@
 #include "client/cpp/src/block_pool.h"
 #include "client/cpp/src/put_window.h"
 #include "client/cpp/src/saved_shards.h"
+#include "client/cpp/src/small_batch.h"
 #include "client/cpp/src/stream_call.h"
 #include "client/cpp/src/stub.h"
 #include "google/protobuf/arena.h"
@@ -46,6 +47,9 @@ class PutSender {
  private:
   absl::Status Send();
   absl::Status SendPart(const PutWindow::Part& part);
+  absl::Status AddToBatch(const PutWindow::Part& part);
+  // What is in the batch goes on its way.
+  void SendBatch(bool flush);
   void AskToFlush();
   // Returns once a message of that many bytes may be sent. False if the connection had to be made again.
   absl::StatusOr<bool> AwaitRoom(uint64_t bytes);
@@ -68,6 +72,7 @@ class PutSender {
   StreamCall call_;
   PutCounters counters_;
   PutWindow window_;
+  SmallBatch batch_;         // Of entries that the window calls sent.
   SavedShards saved_;        // Of entries that are still to come.
   int refused_offsets_ = 0;  // Since something became durable.
 };

@@ -133,6 +133,15 @@ std::unique_ptr<RawStream> Stub::GetTensor(const v1::GetTensorRequest& request, 
   return ServerStream("GetTensor", request, max_read_ahead, std::move(cancelled));
 }
 
+std::unique_ptr<RawStream> Stub::Export(const v1::ExportRequest& request, uint64_t max_read_ahead, CancelCheck cancelled) {
+  return ServerStream("Export", request, max_read_ahead, std::move(cancelled));
+}
+
+std::unique_ptr<RawStream> Stub::Import(uint64_t max_read_ahead, CancelCheck cancelled) {
+  return std::make_unique<RawStream>(&raw_stub_, absl::StrCat(kService, "Import"), NewContext(), max_read_ahead,
+                                     std::move(cancelled));
+}
+
 std::unique_ptr<RawStream> Stub::Convert(const v1::ConvertRequest& request, CancelCheck cancelled) {
   return ServerStream("Convert", request, kProgressReadAhead, std::move(cancelled));
 }

@@ -47,11 +47,13 @@ class Stub {
   absl::StatusOr<v1::GetServerInfoResponse> GetServerInfo(const v1::GetServerInfoRequest& request,
                                                           const CallLimits& limits);
 
-  // The streams carry raw messages: proto/wire/frame.h for the first two, whole messages for the others, whose one
+  // The streams carry raw messages: proto/wire/frame.h for the first four, whole messages for the others, whose one
   // request is sent here.
   std::unique_ptr<RawStream> PutTensor(uint64_t max_read_ahead, CancelCheck cancelled);
   std::unique_ptr<RawStream> GetTensor(const v1::GetTensorRequest& request, uint64_t max_read_ahead,
                                        CancelCheck cancelled);
+  std::unique_ptr<RawStream> Export(const v1::ExportRequest& request, uint64_t max_read_ahead, CancelCheck cancelled);
+  std::unique_ptr<RawStream> Import(uint64_t max_read_ahead, CancelCheck cancelled);
   std::unique_ptr<RawStream> Convert(const v1::ConvertRequest& request, CancelCheck cancelled);
   std::unique_ptr<RawStream> VerifyCheckpoint(const v1::VerifyCheckpointRequest& request,
                                               CancelCheck cancelled);

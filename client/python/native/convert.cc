@@ -14,11 +14,12 @@
 #include "common/format/checkpoint_file.h"
 #include "client/transfer/remote_reader.h"
 #include "client/transfer/remote_writer.h"
-#include "common/convert/train_state.h"
+#include "common/base/annotate.h"
 #include "common/base/status_macros.h"
 #include "common/convert/convert.h"
 #include "common/convert/convert_plan.h"
 #include "common/convert/planned_reader.h"
+#include "common/convert/weights_plan.h"
 #include "common/tensor/ref.h"
 #include "nanobind/stl/optional.h"
 #include "nanobind/stl/string.h"
@@ -48,11 +49,22 @@ struct Request {
   std::shared_ptr<client::Client> source_client;  // Null: a file.
   std::shared_ptr<client::Client> target_client;
   std::vector<std::string> select;
-  bool no_optimizer = false;
+  std::string root;
+  bool weights_only = false;
   std::optional<std::string> dtype;
   TargetFileOptions target_file;
   client::SaveSpec save;
 };
+
+absl::StatusOr<std::unique_ptr<CheckpointReader>> OpenFile(const std::string& source, std::string* format) {
+  CAIRN_ASSIGN_OR_RETURN(FileSpec spec, ParseFileSpec(source));
+  CAIRN_RETURN_IF_ERROR(cairn::DetectFormatOf(spec));
+  if (format != nullptr) *format = std::string(spec.format->name());
+  absl::StatusOr<std::unique_ptr<CheckpointReader>> file = OpenCheckpointFile(spec, ReadLimits{});
+  // To a reader, bytes that are none of its format are a wrong argument; to the caller they are damage.
+  if (absl::IsInvalidArgument(file.status())) return absl::DataLossError(file.status().message());
+  return file;
+}
 
 class Conversion {
  public:
@@ -78,6 +90,7 @@ class Conversion {
       CAIRN_ASSIGN_OR_RETURN(file, cairn::ResolveTarget(spec, request_.target_file));
       CAIRN_ASSIGN_OR_RETURN(writer, cairn::CreateTarget(file));
       result_.target_format = std::string(file.format->name());
+      target_holds_values_ = file.format->traits().values;
       result_.path = file.path;
     } else {
       CAIRN_RETURN_IF_ERROR(CheckTargetRef());
@@ -128,32 +141,24 @@ class Conversion {
       reader_ = std::move(remote);
       return absl::OkStatus();
     }
-    CAIRN_ASSIGN_OR_RETURN(FileSpec spec, ParseFileSpec(request_.source));
-    CAIRN_RETURN_IF_ERROR(cairn::DetectFormatOf(spec));
-    result_.source_format = std::string(spec.format->name());
-    absl::StatusOr<std::unique_ptr<CheckpointReader>> file = OpenCheckpointFile(spec, ReadLimits{});
-    // To a reader, bytes that are none of its format are a wrong argument; to the caller they are damage.
-    if (absl::IsInvalidArgument(file.status())) return absl::DataLossError(file.status().message());
-    CAIRN_RETURN_IF_ERROR(file.status());
-    reader_ = *std::move(file);
+    CAIRN_ASSIGN_OR_RETURN(reader_, OpenFile(request_.source, &result_.source_format));
     return absl::OkStatus();
   }
 
   absl::Status MakePlan() {
     PlanOptions options;
     CAIRN_ASSIGN_OR_RETURN(options.select, Selection::Parse(request_.select));
-    if (request_.no_optimizer) {
-      const std::optional<KeyPath> params = cairn::ParamsOfTrainState(reader_->index());
-      if (!params.has_value()) {
-        return absl::InvalidArgumentError(absl::StrCat(
-            request_.source, ": no train state, so there is no optimizer to leave out: expected entries below "
-            "\"params/params\", or below \"params\" beside others"));
-      }
-      options.root = *params;
-    }
+    CAIRN_ASSIGN_OR_RETURN(options.root, KeyPath::Parse(request_.root));
     // A daemon casts what it sends.
     if (remote_ == nullptr) options.float_dtype = result_.float_dtype;
-    CAIRN_ASSIGN_OR_RETURN(plan_, MakeConvertPlan(reader_->index(), options));
+    if (request_.weights_only) {
+      options.marks = target_holds_values_;
+      absl::StatusOr<WeightsPlan> weights = MakeWeightsPlan(reader_->index(), std::move(options));
+      if (!weights.ok()) return Annotate(weights.status(), request_.source);
+      plan_ = std::move(weights->plan);
+    } else {
+      CAIRN_ASSIGN_OR_RETURN(plan_, MakeConvertPlan(reader_->index(), options));
+    }
     result_.casts = std::count_if(plan_.steps.begin(), plan_.steps.end(), [&](const ConvertPlan::Step& step) {
       return remote_ != nullptr ? remote_->IsCast(step.source_entry) : step.from != step.to;
     });
@@ -194,6 +199,7 @@ class Conversion {
   Result result_;
   std::unique_ptr<CheckpointReader> reader_;
   transfer::RemoteReader* remote_ = nullptr;  // reader_, if the source is a ref.
+  bool target_holds_values_ = true;
   ConvertPlan plan_;
   std::optional<PlannedReader> planned_;      // While a ref is written,
   std::unique_ptr<client::SaveWriter> save_;  // which pulls from it.
@@ -205,7 +211,7 @@ std::shared_ptr<client::Client> ClientOf(const Daemon* daemon) {
 }
 
 Result Convert(std::string source, std::string target, const Daemon* source_client, const Daemon* target_client,
-               nb::handle select, bool no_optimizer, std::optional<std::string> dtype, std::string format,
+               nb::handle select, std::string root, bool weights_only, std::optional<std::string> dtype, std::string format,
                uint64_t max_shard_bytes, std::string separator, bool drop_unsupported, bool overwrite,
                nb::handle metadata, std::string parent, std::string session_key, std::string created_by,
                nb::object progress) {
@@ -215,7 +221,8 @@ Result Convert(std::string source, std::string target, const Daemon* source_clie
   request.source_client = ClientOf(source_client);
   request.target_client = ClientOf(target_client);
   request.select = ToStrings(select, "select");
-  request.no_optimizer = no_optimizer;
+  request.root = std::move(root);
+  request.weights_only = weights_only;
   request.dtype = std::move(dtype);
   request.target_file.format = std::move(format);
   request.target_file.max_shard_bytes = max_shard_bytes;
@@ -237,6 +244,36 @@ Result Convert(std::string source, std::string target, const Daemon* source_clie
   });
   if (result.ok()) report.Call();
   return OrRaise(std::move(result));
+}
+
+WeightsFinding FindWeightsIn(std::string source, const Daemon* client, std::string root) {
+  const std::shared_ptr<client::Client> daemon = ClientOf(client);
+  return OrRaise(RunBlocking(nullptr, [&]() -> absl::StatusOr<WeightsFinding> {
+    CAIRN_ASSIGN_OR_RETURN(const KeyPath below, KeyPath::Parse(root));
+    if (daemon != nullptr) {
+      CAIRN_ASSIGN_OR_RETURN(const auto remote, transfer::RemoteReader::Open(*daemon, source, std::nullopt));
+      return FindWeights(remote->index(), below);
+    }
+    CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointReader> reader, OpenFile(source, nullptr));
+    return FindWeights(reader->index(), below);
+  }));
+}
+
+void BindWeights(nb::module_& module) {
+  nb::class_<WeightsPlace>(module, "WeightsPlace", nb::is_final())
+      .def_prop_ro("root", [](const WeightsPlace& w) { return w.root.ToString(); })
+      .def_ro("prefix", &WeightsPlace::prefix)
+      .def_ro("wrappers", &WeightsPlace::wrappers)
+      .def_ro("form", &WeightsPlace::form)
+      .def_ro("tensors", &WeightsPlace::tensors)
+      .def_ro("parameters", &WeightsPlace::parameters)
+      .def_ro("bytes", &WeightsPlace::bytes)
+      .def("__str__", &WeightsPlace::Describe)
+      .def("__repr__", [](const WeightsPlace& w) { return absl::StrCat("<WeightsPlace ", w.Describe(), ">"); });
+  module.def("find_weights", [](std::string source, const Daemon* client, std::string root) {
+    WeightsFinding finding = FindWeightsIn(std::move(source), client, std::move(root));
+    return nb::make_tuple(nb::cast(std::move(finding.place)), finding.candidates);
+  }, nb::arg("source"), nb::kw_only(), nb::arg("client") = nb::none(), nb::arg("root") = "");
 }
 
 nb::object DtypeOrNone(const std::optional<Dtype>& dtype) {
@@ -265,6 +302,7 @@ void BindFormats(nb::module_& module) {
 
 void BindConvert(nb::module_& module) {
   BindFormats(module);
+  BindWeights(module);
   nb::class_<Result>(module, "ConvertResult", nb::is_final())
       .def_ro("entries", &Result::entries)
       .def_ro("bytes", &Result::bytes)
@@ -283,7 +321,7 @@ void BindConvert(nb::module_& module) {
       });
   module.def("convert", &Convert, nb::arg("source"), nb::arg("target"), nb::kw_only(),
              nb::arg("source_client") = nb::none(), nb::arg("target_client") = nb::none(),
-             nb::arg("select") = nb::tuple(), nb::arg("no_optimizer") = false, nb::arg("dtype") = nb::none(),
+             nb::arg("select") = nb::tuple(), nb::arg("root") = "", nb::arg("weights_only") = false, nb::arg("dtype") = nb::none(),
              nb::arg("format") = "", nb::arg("max_shard_bytes") = 0, nb::arg("separator") = ".",
              nb::arg("drop_unsupported") = false, nb::arg("overwrite") = false, nb::arg("metadata") = nb::none(),
              nb::arg("parent") = "", nb::arg("session_key") = "", nb::arg("created_by") = "",

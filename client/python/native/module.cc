@@ -4,6 +4,7 @@
 #include "client/python/native/convert.h"
 #include "client/python/native/dlpack.h"
 #include "client/python/native/errors.h"
+#include "client/python/native/files.h"
 #include "client/python/native/load.h"
 #include "client/python/native/records.h"
 #include "client/python/native/save.h"
@@ -24,4 +25,5 @@ NB_MODULE(_native, module) {
   cairn::python::BindLoad(module);
   cairn::python::BindClient(module);
   cairn::python::BindConvert(module);
+  cairn::python::BindFiles(module);
 }

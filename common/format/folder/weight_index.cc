@@ -14,6 +14,7 @@ namespace cairn {
 namespace {
 
 constexpr size_t kSniffBytes = 4096;
+constexpr size_t kMaxTexts = 1000;
 
 // {"metadata": anything, "weight_map": {TENSOR: FILE, ...}}; other members are skipped. total_size may be
 // missing, fractional or wrong in files that people have, so nothing depends on it.
@@ -25,11 +26,13 @@ class IndexHandler final : public JsonHandler {
 
   absl::Status OnKey(uint32_t depth, std::string key) override {
     if (depth == 1) {
+      in_metadata_ = key == "metadata";
       in_map_ = key == "weight_map";
       if (in_map_ && std::exchange(found_, true))
         return absl::InvalidArgumentError("\"weight_map\" appears twice");
       return absl::OkStatus();
     }
+    if (in_metadata_ && depth == 2) member_ = std::move(key);
     if (!in_map_) return absl::OkStatus();
     if (key.size() > limits_.max_name_bytes) {
       return absl::InvalidArgumentError(absl::StrCat("name of ", key.size(), " bytes: ", NameForMessage(key),
@@ -46,11 +49,12 @@ class IndexHandler final : public JsonHandler {
   }
 
   absl::Status OnEnd(uint32_t depth) override {
-    if (depth == 1) in_map_ = false;
+    if (depth == 1) in_map_ = in_metadata_ = false;
     return absl::OkStatus();
   }
 
   absl::Status OnString(uint32_t depth, std::string value) override {
+    if (in_metadata_ && depth == 2 && index_->texts.size() < kMaxTexts) index_->texts.insert_or_assign(member_, value);
     if (!in_map_ || depth != 2) return OnOther(depth, "a string");
     auto [file, is_new] = file_numbers_.try_emplace(value, index_->files.size());
     if (is_new) {
@@ -65,6 +69,7 @@ class IndexHandler final : public JsonHandler {
     if (!index_->weights.try_emplace(tensor_, file->second).second) {
       return absl::InvalidArgumentError(absl::StrCat("tensor ", NameForMessage(tensor_), " appears twice"));
     }
+    index_->order.push_back(tensor_);
     return absl::OkStatus();
   }
 
@@ -87,8 +92,10 @@ class IndexHandler final : public JsonHandler {
   WeightIndex* const index_;
   absl::flat_hash_map<std::string, size_t> file_numbers_;
   bool in_map_ = false;
+  bool in_metadata_ = false;
   bool found_ = false;
   std::string tensor_;
+  std::string member_;  // Of the metadata.
 };
 
 }  // namespace

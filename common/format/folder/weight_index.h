@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,8 @@ namespace cairn {
 struct WeightIndex {
   std::vector<std::string> files;                    // In the order of their first mention.
   absl::flat_hash_map<std::string, size_t> weights;  // Tensor -> index into `files`.
+  std::vector<std::string> order;                    // The tensors, as the document has them. Only reading fills it,
+  std::map<std::string, std::string> texts;          // and this: members of "metadata" that are strings.
 };
 
 // "model-00002-of-00007.safetensors"; `shard` counts from 0. `suffix` begins with its dot, here and below.

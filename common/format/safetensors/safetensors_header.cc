@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/annotate.h"
 #include "common/base/checked_math.h"
@@ -288,6 +289,13 @@ bool LooksLikeSafetensors(const ByteSource& source) {
   text.remove_prefix(1);
   skip_space();
   return text.empty() || text.front() == '"' || text.front() == '}';
+}
+
+bool LooksLikeDcpSafetensors(const ByteSource& source) {
+  if (!LooksLikeSafetensors(source)) return false;
+  // The library writes its metadata first, and of the three texts there the long one is named within this.
+  std::string head(std::min<uint64_t>(source.size(), 512), '\0');
+  return source.ReadAt(0, absl::MakeSpan(head)).ok() && absl::StrContains(head, "\"DCP_SHARDING_INFO\"");
 }
 
 absl::StatusOr<SafetensorsHeader> ReadSafetensorsHeader(const ByteSource& source, const ReadLimits& limits) {

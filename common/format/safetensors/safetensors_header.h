@@ -42,6 +42,8 @@ int SafetensorsDtypeRank(Dtype dtype);
 
 // True if the file could begin with such a header, by its first bytes alone.
 bool LooksLikeSafetensors(const ByteSource& source);
+// True if it could besides be a shard that torch.distributed.checkpoint wrote, which holds parts of tensors: format dcp.
+bool LooksLikeDcpSafetensors(const ByteSource& source);
 
 // Reads the header and proves that its tensors cover the rest of the file exactly. INVALID_ARGUMENT naming
 // file, tensor, what was expected and what was found; nothing is allocated on the word of the file.

@@ -228,10 +228,13 @@ bool DetectSafetensors(const SourceTree& source) {
   }
   const absl::StatusOr<std::vector<std::string>> names = source.List();
   if (!names.ok()) return false;
+  // Without an index, shards of DCP are parts of tensors that somebody has to put together.
+  const bool has_index = std::any_of(names->begin(), names->end(), IsSafetensorsIndexName);
   return std::any_of(names->begin(), names->end(), [&](const std::string& name) {
     if (!IsSafetensorsName(name) && !IsSafetensorsIndexName(name)) return false;
     const absl::StatusOr<std::unique_ptr<ByteSource>> file = source.Open(name);
-    return file.ok() && (LooksLikeSafetensors(**file) || LooksLikeSafetensorsIndex(**file));
+    if (!file.ok()) return false;
+    return LooksLikeSafetensors(**file) ? has_index || !LooksLikeDcpSafetensors(**file) : LooksLikeSafetensorsIndex(**file);
   });
 }
 

@@ -40,6 +40,8 @@ class Walk {
     return Visit(KeyPath::Of({tensor ? kLoneTensor : kLoneValue}), root);
   }
 
+  absl::Status RunAt(const KeyPath& at, PickleNodeId root) { return Visit(at, root); }
+
   TorchContents Take() && { return std::move(contents_); }
 
  private:
@@ -169,6 +171,13 @@ absl::StatusOr<TorchContents> ReadTorchContents(const PickleTree& tree, PickleNo
                                                 const ReadLimits& limits) {
   Walk walk(tree, where, limits);
   CAIRN_RETURN_IF_ERROR(walk.Run(root));
+  return std::move(walk).Take();
+}
+
+absl::StatusOr<TorchContents> ReadTorchContentsAt(const KeyPath& at, const PickleTree& tree, PickleNodeId root,
+                                                  absl::string_view where, const ReadLimits& limits) {
+  Walk walk(tree, where, limits);
+  CAIRN_RETURN_IF_ERROR(walk.RunAt(at, root));
   return std::move(walk).Take();
 }
 

@@ -28,5 +28,9 @@ struct TorchContents {
 // `where` (a file's name) is for messages. INVALID_ARGUMENT for malformed tensors and beyond the limits.
 absl::StatusOr<TorchContents> ReadTorchContents(const PickleTree& tree, PickleNodeId root, absl::string_view where,
                                                 const ReadLimits& limits);
+// The same with all of it at the path `at`, which is not empty: a list or tuple is marked there, a lone value or tensor
+// stands there.
+absl::StatusOr<TorchContents> ReadTorchContentsAt(const KeyPath& at, const PickleTree& tree, PickleNodeId root,
+                                                  absl::string_view where, const ReadLimits& limits);
 
 }  // namespace cairn

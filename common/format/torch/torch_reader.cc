@@ -26,11 +26,6 @@ namespace {
 // An asset is a configuration or a tokenizer. What is larger beside the weights is something else.
 constexpr uint64_t kMaxAssetBytes = 64u << 20;
 
-bool IsTorchFileAt(const SourceTree& tree, const std::string& name) {
-  const absl::StatusOr<std::unique_ptr<ByteSource>> file = tree.Open(name);
-  return file.ok() && LooksLikeTorchFile(**file);
-}
-
 class TorchReader final : public CheckpointReader {
  public:
   TorchReader(std::shared_ptr<const SourceTree> tree, const ReadLimits& limits) : tree_(std::move(tree)), limits_(limits) {}
@@ -220,6 +215,25 @@ absl::StatusOr<std::unique_ptr<CheckpointReader>> OpenFolder(std::shared_ptr<con
 
 }  // namespace
 
+bool IsTorchFileAt(const SourceTree& tree, const std::string& name) {
+  const absl::StatusOr<std::unique_ptr<ByteSource>> file = tree.Open(name);
+  return file.ok() && LooksLikeTorchFile(**file);
+}
+
+absl::StatusOr<std::unique_ptr<CheckpointReader>> OpenTorchFile(std::shared_ptr<const SourceTree> tree, const std::string& name,
+                                                                TorchAssets assets, const ReadLimits& limits) {
+  auto reader = std::make_unique<TorchReader>(tree, limits);
+  CAIRN_RETURN_IF_ERROR(reader->AddWeights(name, nullptr, 0));
+  if (assets == TorchAssets::kBeside) {
+    CAIRN_ASSIGN_OR_RETURN(const std::vector<std::string> names, tree->List());
+    for (const std::string& asset : names) {
+      if (asset != name && IsAssetName(asset)) CAIRN_RETURN_IF_ERROR(reader->AddAsset(asset));
+    }
+  }
+  CAIRN_RETURN_IF_ERROR(reader->Check());
+  return reader;
+}
+
 bool DetectTorch(const SourceTree& source) {
   if (!source.is_directory()) {
     const absl::StatusOr<std::unique_ptr<ByteSource>> file = source.Open("");
@@ -227,7 +241,10 @@ bool DetectTorch(const SourceTree& source) {
   }
   const absl::StatusOr<std::vector<std::string>> names = source.List();
   if (!names.ok()) return false;
+  // A checkpoint of torch.distributed, beside which files of torch.save say more about it (Lightning, Megatron).
+  const bool distributed = std::count(names->begin(), names->end(), ".metadata") != 0;
   return std::any_of(names->begin(), names->end(), [&](const std::string& name) {
+    if (distributed && !absl::StartsWith(name, kTorchShardStem)) return false;
     if (IsWeightIndexName(name, kTorchShardSuffix)) {
       const absl::StatusOr<std::unique_ptr<ByteSource>> file = source.Open(name);
       return file.ok() && LooksLikeWeightIndex(**file, kTorchShardSuffix);
@@ -243,10 +260,7 @@ absl::StatusOr<std::unique_ptr<CheckpointReader>> OpenTorch(std::shared_ptr<cons
     CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<const SourceTree> folder, source->OpenParent());
     return OpenFolder(std::move(folder), std::move(file), limits);
   }
-  auto reader = std::make_unique<TorchReader>(source, limits);
-  CAIRN_RETURN_IF_ERROR(reader->AddWeights("", nullptr, 0));
-  CAIRN_RETURN_IF_ERROR(reader->Check());
-  return reader;
+  return OpenTorchFile(std::move(source), "", TorchAssets::kNone, limits);
 }
 
 }  // namespace cairn

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "common/format/format.h"
@@ -11,5 +12,13 @@ namespace cairn {
 // A file of torch.save, or a folder of Hugging Face: shards with an index, or one file of weights; FORMAT.md.
 bool DetectTorch(const SourceTree& source);
 absl::StatusOr<std::unique_ptr<CheckpointReader>> OpenTorch(std::shared_ptr<const SourceTree> source, const ReadLimits& limits);
+
+// A file of a folder that is one of torch.save, by its first bytes.
+bool IsTorchFileAt(const SourceTree& tree, const std::string& name);
+// That file alone, whatever lies beside it; "": the tree is the file. With kBeside the files beside it that are no weights
+// are assets.
+enum class TorchAssets { kNone, kBeside };
+absl::StatusOr<std::unique_ptr<CheckpointReader>> OpenTorchFile(std::shared_ptr<const SourceTree> tree, const std::string& name,
+                                                                TorchAssets assets, const ReadLimits& limits);
 
 }  // namespace cairn

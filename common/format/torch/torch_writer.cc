@@ -14,19 +14,22 @@
 #include "common/base/utf8.h"
 #include "common/format/folder/json_events.h"
 #include "common/format/folder/weight_index.h"
+#include "common/format/torch/torch_file_writer.h"
 #include "common/format/torch/torch_names.h"
 #include "common/format/torch/torch_pickle.h"
 #include "common/format/torch/torch_types.h"
-#include "common/zip/zip_writer.h"
 
 namespace cairn {
 namespace {
 
 constexpr size_t kMaxShownProblems = 5;
-// The folder inside of the archive. torch takes the file's name, and reads any.
-constexpr absl::string_view kPrefix = "archive";
 
 std::string Shown(const KeyPath& path) { return NameForMessage(path.ToString()); }
+
+// A list or tuple, or what marks the place of one.
+bool IsSequence(const Entry& entry) {
+  return entry.kind == EntryKind::kValue && (entry.value.kind == Value::Kind::kList || entry.value.kind == Value::Kind::kTuple);
+}
 
 // One file of torch.save to be.
 struct PlannedFile {
@@ -37,7 +40,9 @@ struct PlannedFile {
 
 class TorchWriter final : public CheckpointWriter {
  public:
-  TorchWriter(std::shared_ptr<SinkTree> tree, const WriteOptions& options) : tree_(std::move(tree)), options_(options) {}
+  // `lone_name`: of the one file that is written, "" for a tree that is one. Without it, Hugging Face's names.
+  TorchWriter(std::shared_ptr<SinkTree> tree, const WriteOptions& options, std::optional<std::string> lone_name)
+      : tree_(std::move(tree)), options_(options), lone_name_(std::move(lone_name)) {}
 
   absl::StatusOr<std::vector<size_t>> Begin(const CheckpointIndex& index) override {
     if (index_ != nullptr) return absl::FailedPreconditionError("Begin() was called before");
@@ -62,9 +67,9 @@ class TorchWriter final : public CheckpointWriter {
     if (next_ < assets_.size()) {
       CAIRN_ASSIGN_OR_RETURN(sink_, tree_->Create(index_->entries[number].path.Joined("/")));
     } else {
-      if (zip_ == nullptr) CAIRN_RETURN_IF_ERROR(SkipEmptyFiles());
-      if (zip_ == nullptr) CAIRN_RETURN_IF_ERROR(StartFile());
-      CAIRN_RETURN_IF_ERROR(zip_->StartEntry(absl::StrCat(kPrefix, "/data/", storages_done_), index_->entries[number].byte_size));
+      if (writer_ == nullptr) CAIRN_RETURN_IF_ERROR(SkipEmptyFiles());
+      if (writer_ == nullptr) CAIRN_RETURN_IF_ERROR(StartFile());
+      CAIRN_RETURN_IF_ERROR(writer_->StartStorage(index_->entries[number].byte_size));
     }
     in_entry_ = true;
     missing_ = index_->entries[number].byte_size;
@@ -78,7 +83,7 @@ class TorchWriter final : public CheckpointWriter {
                                                      " bytes more than its ", Current().byte_size));
     }
     missing_ -= bytes.size();
-    return zip_ != nullptr ? zip_->Append(bytes) : sink_->Append(bytes);
+    return writer_ != nullptr ? writer_->Append(bytes) : sink_->Append(bytes);
   }
 
   absl::Status FinishEntry() override {
@@ -89,8 +94,8 @@ class TorchWriter final : public CheckpointWriter {
     }
     in_entry_ = false;
     ++next_;
-    if (zip_ == nullptr) return CloseSink();
-    CAIRN_RETURN_IF_ERROR(zip_->FinishEntry());
+    if (writer_ == nullptr) return CloseSink();
+    CAIRN_RETURN_IF_ERROR(writer_->FinishStorage());
     if (++storages_done_ < files_[file_].object.storages.size()) return absl::OkStatus();
     return FinishFile();
   }
@@ -113,6 +118,7 @@ class TorchWriter final : public CheckpointWriter {
                                         [](const Entry& entry) { return entry.kind == EntryKind::kAsset; });
     // A path that is named like one file is meant as one.
     folder_ = tree_->is_directory() || options_.max_shard_bytes != 0 || (has_assets && !IsTorchName(tree_->name()));
+    if (lone_name_.has_value()) folder_ = !lone_name_->empty();
     std::vector<std::string> problems;
     size_t problem_count = 0;
     const auto complain = [&](const Entry& entry, absl::string_view why) {
@@ -126,7 +132,7 @@ class TorchWriter final : public CheckpointWriter {
         } else {
           complain(entry, "is a file beside the weights, which needs a folder: let the path end in '/'");
         }
-      } else if (entry.path.empty()) {
+      } else if (entry.path.empty() && !IsSequence(entry)) {
         complain(entry, "is the root of the tree: expected a name");
       } else if (entry.kind == EntryKind::kTensor && !TorchTypeNameOf(entry.dtype).has_value()) {
         complain(entry, absl::StrCat("has dtype ", DtypeName(entry.dtype), ", which torch lacks: ",
@@ -180,7 +186,7 @@ class TorchWriter final : public CheckpointWriter {
     if (files_.size() > 1) {
       for (size_t i = 0; i < files_.size(); ++i) files_[i].name = ShardName(kTorchShardStem, i, files_.size(), kTorchShardSuffix);
     } else if (folder_) {
-      files_.front().name = kTorchLoneName;
+      files_.front().name = lone_name_.value_or(kTorchLoneName);
     }
   }
 
@@ -210,22 +216,15 @@ class TorchWriter final : public CheckpointWriter {
   absl::Status StartFile() {
     PlannedFile& file = files_[file_];
     CAIRN_ASSIGN_OR_RETURN(sink_, tree_->Create(file.name));
-    ZipWriterOptions options;
-    options.layout = ZipLayout::kTorch;
-    zip_ = std::make_unique<ZipWriter>(sink_.get(), options);
-    const auto name = [](absl::string_view record) { return absl::StrCat(kPrefix, "/", record); };
-    CAIRN_RETURN_IF_ERROR(zip_->AddEntry(name("data.pkl"), std::exchange(file.object.pickle, {})));
-    CAIRN_RETURN_IF_ERROR(zip_->AddEntry(name(".format_version"), "1"));
-    CAIRN_RETURN_IF_ERROR(zip_->AddEntry(name(".storage_alignment"), absl::StrCat(options.alignment)));
-    CAIRN_RETURN_IF_ERROR(zip_->AddEntry(name("byteorder"), "little"));
+    writer_ = std::make_unique<TorchFileWriter>(sink_.get());
+    CAIRN_RETURN_IF_ERROR(writer_->Start(std::exchange(file.object.pickle, {})));
     storages_done_ = 0;
     return absl::OkStatus();
   }
 
   absl::Status FinishFile() {
-    CAIRN_RETURN_IF_ERROR(zip_->AddEntry(absl::StrCat(kPrefix, "/version"), "3\n"));
-    CAIRN_RETURN_IF_ERROR(zip_->Finish());
-    zip_.reset();
+    CAIRN_RETURN_IF_ERROR(writer_->Finish());
+    writer_.reset();
     ++file_;
     return CloseSink();
   }
@@ -248,7 +247,7 @@ class TorchWriter final : public CheckpointWriter {
   // One file alone needs none, unless the folder holds others that a reader could take for this checkpoint.
   bool NeedsIndex() const {
     if (files_.size() > 1) return true;
-    if (!folder_) return false;
+    if (!folder_ || lone_name_.has_value()) return false;
     const std::vector<std::string> existing = tree_->ExistingFiles();
     return std::any_of(existing.begin(), existing.end(), [](const std::string& name) { return IsWeightIndexName(name, kTorchShardSuffix); });
   }
@@ -267,6 +266,7 @@ class TorchWriter final : public CheckpointWriter {
 
   const std::shared_ptr<SinkTree> tree_;
   const WriteOptions options_;
+  const std::optional<std::string> lone_name_;
 
   // The plan, made by Begin().
   const CheckpointIndex* index_ = nullptr;
@@ -285,13 +285,18 @@ class TorchWriter final : public CheckpointWriter {
   bool in_entry_ = false;
   uint64_t missing_ = 0;  // Bytes of the entry that have not come.
   std::unique_ptr<ByteSink> sink_;
-  std::unique_ptr<ZipWriter> zip_;
+  std::unique_ptr<TorchFileWriter> writer_;
 };
 
 }  // namespace
 
 std::unique_ptr<CheckpointWriter> CreateTorchWriter(std::shared_ptr<SinkTree> sink, const WriteOptions& options) {
-  return std::make_unique<TorchWriter>(std::move(sink), options);
+  return std::make_unique<TorchWriter>(std::move(sink), options, std::nullopt);
+}
+
+std::unique_ptr<CheckpointWriter> CreateTorchFileWriter(std::shared_ptr<SinkTree> sink, WriteOptions options, std::string name) {
+  options.max_shard_bytes = 0;
+  return std::make_unique<TorchWriter>(std::move(sink), options, std::move(name));
 }
 
 }  // namespace cairn

@@ -81,6 +81,9 @@ class Client {
   absl::Status DeleteTag(const DeleteTagSpec& spec) const;
   absl::StatusOr<VerifyResult> Verify(const std::string& ref, const VerifyCallback& progress = nullptr) const;
   absl::StatusOr<ConversionResult> Convert(const ConvertSpec& spec, const ConvertCallback& progress = nullptr) const;
+  // For callers that share no file system with the daemon; client/transfer has local files for both.
+  absl::StatusOr<ConversionResult> Export(const ConvertSpec& spec, ExportTarget& files, const ConvertCallback& progress = nullptr) const;
+  absl::StatusOr<ConversionResult> Import(const ConvertSpec& spec, ImportSource& files, const ConvertCallback& progress = nullptr) const;
   absl::StatusOr<GarbageReport> CollectGarbage(bool dry_run, const GarbageCallback& progress = nullptr) const;
   absl::StatusOr<ServerInfo> GetServerInfo() const;
 

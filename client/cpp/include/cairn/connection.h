@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "cairn/files.h"
 #include "cairn/options.h"
 #include "cairn/types.h"
 
@@ -135,6 +136,13 @@ class Connection {
   // Runs in the daemon; cancelled with the call. Files that an attempt has written whole, while its answer was lost, are
   // ALREADY_EXISTS for the next one unless `overwrite` is set.
   virtual absl::StatusOr<ConversionResult> Convert(const ConvertSpec& spec, const ConvertCallback& progress) = 0;
+  // A checkpoint (spec.source) as files, whose format the daemon makes; spec.target has no more than a format, its path is
+  // the target's name. An answer that breaks off is asked for again and goes on behind what `files` has; if the daemon
+  // now makes other bytes of it (another version), it begins anew.
+  virtual absl::StatusOr<ConversionResult> Export(const ConvertSpec& spec, ExportTarget& files, const ConvertCallback& progress) = 0;
+  // Files as a checkpoint (spec.target), whose format the daemon reads; spec.source has no more than a format. A
+  // call that breaks off is made again under the same session key and goes on behind what is durable.
+  virtual absl::StatusOr<ConversionResult> Import(const ConvertSpec& spec, ImportSource& files, const ConvertCallback& progress) = 0;
   virtual absl::StatusOr<GarbageReport> CollectGarbage(bool dry_run, const GarbageCallback& progress) = 0;
   virtual absl::StatusOr<ServerInfo> GetServerInfo() = 0;
 };

@@ -23,6 +23,8 @@ class MockConnection : public Connection {
   MOCK_METHOD(absl::Status, DeleteTag, (const DeleteTagSpec&), (override));
   MOCK_METHOD(absl::StatusOr<VerifyResult>, Verify, (const std::string&, const VerifyCallback&), (override));
   MOCK_METHOD(absl::StatusOr<ConversionResult>, Convert, (const ConvertSpec&, const ConvertCallback&), (override));
+  MOCK_METHOD(absl::StatusOr<ConversionResult>, Export, (const ConvertSpec&, ExportTarget&, const ConvertCallback&), (override));
+  MOCK_METHOD(absl::StatusOr<ConversionResult>, Import, (const ConvertSpec&, ImportSource&, const ConvertCallback&), (override));
   MOCK_METHOD(absl::StatusOr<GarbageReport>, CollectGarbage, (bool, const GarbageCallback&), (override));
   MOCK_METHOD(absl::StatusOr<ServerInfo>, GetServerInfo, (), (override));
 };

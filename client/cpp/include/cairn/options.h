@@ -35,9 +35,9 @@ struct Options {
 
   // Payload of one message. Rounded down to fit the server's extents and limit.
   uint32_t chunk_bytes = 1 << 20;
-  // Bytes of one PutStream on their way into the network, and of one GetStream received but not yet read. A quarter of
-  // it (16 MiB at most) is the window of HTTP/2 for what comes: over long distances a load is no faster than that per
-  // round trip, 200 MB/s at 10 ms with the default.
+  // Bytes of one PutStream on their way into the network, and of one GetStream received but not yet read. HTTP/2 has
+  // room for 64 KiB and the message that comes next: over long distances one stream moves little more than a chunk per
+  // round trip, about 100 MB/s at 10 ms with chunks of 1 MiB; several streams move as much more.
   uint64_t window_bytes = 8 << 20;
   // Bytes pushed into a PutStream (not those that it pulls) that the stream keeps a reference to until they are
   // durable, so that it can send them again. At least four extents. Below the size of the server's objects (64 MiB

@@ -75,6 +75,7 @@ struct OpenedSave {
   SaveSession session;
   uint32_t max_chunk_bytes = 0;
   uint32_t extent_bytes = 0;
+  uint32_t max_small_entries = 0;
 };
 
 // Which writer of which session a PutStream fills; the sizes are those of OpenedSave.
@@ -84,6 +85,7 @@ struct PutSpec {
   uint32_t max_chunk_bytes = 0;  // 0: 1 MiB.
   uint32_t extent_bytes = 0;     // 0: 1 MiB.
   std::string name;              // For messages: what is saved.
+  uint32_t max_small_entries = 0;  // That may share a message. 0: none.
 };
 
 // How far a PutStream has come. Skipped is what the server had from an earlier stream of the same writer.
@@ -221,7 +223,22 @@ struct ConvertSpec {
   ConvertPlace target;
   std::vector<std::string> select;   // As in GetSpec.
   std::optional<Dtype> float_dtype;  // Every float tensor is cast to it. Nothing: as it is.
-  bool weights_only = false;         // Of a train state the parameters, as a tree of their own.
+  bool weights_only = false;         // Only the weights of the model, wherever they are, as a tree of their own.
+  // More of what is wanted, and under which names; all of it applies in the order in which it stands here.
+  struct TextFile {
+    std::string name;
+    std::string text;
+  };
+  std::vector<std::string> exclude;    // Patterns of what to leave out; each must match something.
+  std::string root;                    // Shown path: only what lies below it, as a tree of its own.
+  std::string strip_prefix;            // Text in front of shown paths ("model.", "params/"): goes where it is.
+  std::optional<TextFile> renames;     // Lines "old: new".
+  std::string map;                     // FROM:TO, TO, or the name of one of map_files. Empty: names stay.
+  std::vector<TextFile> map_files;
+  std::vector<TextFile> map_configs;   // config.json and the like by name, before those that lie with the source.
+  std::map<std::string, int64_t> map_symbols;  // Numbers that the map needs: "heads".
+  std::string prefix;                  // Text to be in front of all paths.
+  bool strict = false;                 // Refuse a source with objects that cannot be carried, instead of leaving them out.
   // Targets that are files.
   uint64_t max_shard_bytes = 0;
   std::string separator = ".";
@@ -230,6 +247,7 @@ struct ConvertSpec {
   // Targets that are refs. The same key goes on where an interrupted conversion stopped; empty: a new one.
   std::string session_key;
   std::map<std::string, std::string> metadata;
+  std::string created_by;
 };
 struct ConversionProgress {
   uint64_t bytes_done = 0;  // Of the target's, those included that it had already.
@@ -242,7 +260,11 @@ struct ConversionResult {
   ConversionProgress progress;
   std::string source_format;  // Of files.
   std::string target_format;
-  std::optional<CheckpointInfo> checkpoint;  // Of a target that is a ref.
+  std::optional<CheckpointInfo> checkpoint;  // Of a target that is a ref; of an export, what was exported.
+  std::string weights;                       // With weights_only: where they were, in words.
+  std::string map;                           // With a map: the way that was taken,
+  std::vector<std::string> map_dropped;      // and the entries that it leaves out.
+  std::vector<std::string> left_out;         // What the source holds and nothing can carry, in words.
 };
 
 struct GarbageReport {

@@ -38,11 +38,13 @@ from cairn.errors import (
     UnimplementedError,
     UnknownError,
 )
+from cairn.files import FilesResult
 from cairn.progress import Progress
 from cairn.results import GarbageReport, Problem, ServerInfo, Verification
 from cairn.save import SaveResult
 from cairn.tls import Tls
 from cairn.tree import ELSEWHERE
+from cairn.weights import Weights, find_weights
 
 __all__ = [
     "ELSEWHERE",
@@ -58,6 +60,7 @@ __all__ = [
     "DeadlineExceededError",
     "Entry",
     "FailedPreconditionError",
+    "FilesResult",
     "GarbageReport",
     "InternalError",
     "InvalidArgumentError",
@@ -78,7 +81,9 @@ __all__ = [
     "UnimplementedError",
     "UnknownError",
     "Verification",
+    "Weights",
     "__version__",
     "convert",
     "dtypes",
+    "find_weights",
 ]

@@ -581,6 +581,72 @@ class ConvertResult:
     def __repr__(self) -> str: ...
 
 @final
+class FilesResult:
+    @property
+    def entries(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def bytes_skipped(self) -> int:
+        """What an earlier import with the same session key had brought."""
+    @property
+    def source_format(self) -> str:
+        """Of an import."""
+    @property
+    def target_format(self) -> str:
+        """Of an export."""
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """What was exported, or what came of the import."""
+    @property
+    def left_out(self) -> list[str]: ...
+    def __repr__(self) -> str: ...
+
+def export_files(
+    client: Client,
+    ref: str,
+    path: str,
+    *,
+    format: str = "",
+    select: Sequence[str] = (),
+    root: str = "",
+    weights_only: bool = False,
+    float_dtype: str | None = None,
+    strip_prefix: str = "",
+    map: str = "",
+    prefix: str = "",
+    strict: bool = False,
+    max_shard_bytes: int = 0,
+    separator: str = ".",
+    drop_unsupported: bool = False,
+    overwrite: bool = False,
+    progress: Callable[[ConvertProgress], object] | None = None,
+) -> FilesResult:
+    """A checkpoint as files here, whose format the daemon makes. ``progress`` as in :meth:`Client.save`."""
+
+def import_files(
+    client: Client,
+    path: str,
+    ref: str,
+    *,
+    format: str = "",
+    select: Sequence[str] = (),
+    root: str = "",
+    weights_only: bool = False,
+    float_dtype: str | None = None,
+    strip_prefix: str = "",
+    map: str = "",
+    prefix: str = "",
+    strict: bool = False,
+    overwrite: bool = False,
+    metadata: Mapping[str, str] | None = None,
+    session_key: str = "",
+    created_by: str = "",
+    progress: Callable[[ConvertProgress], object] | None = None,
+) -> FilesResult:
+    """Files that are here as a checkpoint; the daemon reads their format."""
+
+@final
 class Format:
     @property
     def name(self) -> str: ...
@@ -599,6 +665,29 @@ class Format:
     def shards(self) -> bool: ...
     def __repr__(self) -> str: ...
 
+@final
+class WeightsPlace:
+    """Where the weights of a model are."""
+
+    @property
+    def root(self) -> str: ...
+    @property
+    def prefix(self) -> str: ...
+    @property
+    def wrappers(self) -> list[str]: ...
+    @property
+    def form(self) -> str: ...
+    @property
+    def tensors(self) -> int: ...
+    @property
+    def parameters(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    def __repr__(self) -> str: ...
+
+def find_weights(source: str, *, client: Client | None = None, root: str = "") -> tuple[WeightsPlace | None, list[str]]:
+    """The place of the weights in a file, or, with a client, in a ref; or, if several could be meant, key paths of these."""
+
 def formats() -> list[Format]:
     """Every file format there is."""
 
@@ -609,7 +698,8 @@ def convert(
     source_client: Client | None = None,
     target_client: Client | None = None,
     select: Sequence[str] = (),
-    no_optimizer: bool = False,
+    root: str = "",
+    weights_only: bool = False,
     dtype: str | None = None,
     format: str = "",
     max_shard_bytes: int = 0,
@@ -625,8 +715,8 @@ def convert(
     """Turns a checkpoint into another: a file into a file, a file into a stored checkpoint, and so on, in bounded memory.
 
     Each side is a file argument as on the command line (PATH or PREFIX::PATH), or, with a client for that side, a ref (the
-    target's: NAME@STEP). ``no_optimizer``: of a train state only the parameters, as a tree of their own. ``dtype``: a float
-    dtype, "keep", or None, which is bfloat16 for EasyLM files and "keep" for all else. ``format``, ``max_shard_bytes`` (0: one
+    target's: NAME@STEP). ``root``: only what lies below that key path. ``weights_only``: only what :func:`find_weights` finds.
+    Both as a tree of their own. ``dtype``: a float dtype, "keep", or None, which is bfloat16 for EasyLM files and "keep" for all else. ``format``, ``max_shard_bytes`` (0: one
     file), ``separator`` and ``drop_unsupported`` are about files written; ``metadata``, ``parent``, ``session_key`` and
     ``created_by`` about a checkpoint written, where ``metadata`` goes over what the source has. ``progress`` as in
     :meth:`Client.save`. Nothing is visible under ``target`` before it is whole."""

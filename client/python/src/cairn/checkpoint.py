@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cairn import _native, records
 from cairn.errors import NotFoundError
 from cairn.report import checkpoint_html, checkpoint_text, listing_html, listing_text
+from cairn.weights import Weights, weights_of
 
 if TYPE_CHECKING:
     from cairn.client import Client
@@ -223,6 +224,11 @@ class Checkpoint:
         b'{}'
         """
         return Assets(self._client, self._pinned, self.entries)
+
+    @property
+    def weights(self) -> Weights | None:
+        """Where the weights of a model are in it: see :func:`cairn.find_weights`."""
+        return weights_of(self._client, self._pinned)
 
     def load(self, **options: Any) -> Any:
         """:meth:`Client.load` of exactly this checkpoint, with its options."""

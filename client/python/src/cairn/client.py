@@ -6,10 +6,11 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from cairn import _native, dtypes, records
+from cairn import _native, dtypes, files, records
 from cairn.checkpoint import Checkpoint, CheckpointList
 from cairn.convert import ConvertResult, convert
 from cairn.errors import FailedPreconditionError, InvalidArgumentError
+from cairn.files import FilesResult
 from cairn.load import BoxLike, LoadRequest, load
 from cairn.progress import Meter, ProgressCallback, Reporter
 from cairn.results import GarbageReport, ServerInfo, Verification
@@ -335,6 +336,56 @@ class Client:
     def convert(self, source: str | os.PathLike[str], target: str | os.PathLike[str], **options: Any) -> ConvertResult:
         """:func:`cairn.convert` between files and checkpoints of this daemon, with its options."""
         return convert(source, target, client=self, **options)
+
+    def export(self, ref: str | Checkpoint, path: str | os.PathLike[str], **options: Any) -> FilesResult:
+        """Writes a checkpoint as a file or folder here, whose format the daemon makes.
+
+        :meth:`convert` does that work in this process instead. Prefer it where the daemon serves many; prefer this one
+        for formats that this package is too old for, and where the processor's time here is dear.
+
+        Nothing is visible at `path` before it is whole. A connection that breaks is made again, and the export goes on.
+
+        :param path: a folder if it ends in ``"/"`` or is one.
+        :param format: a name or prefix (``"safetensors"``, ``"params"``). Without it the name of `path` decides.
+        :param select: key paths, prefixes, globs, exclusions.
+        :param root: only what lies below this key path, as a tree of its own.
+        :param weights_only: only the weights of the model, wherever they are.
+        :param dtype: every float tensor becomes this. None leaves them.
+        :param strip_prefix: taken away in front of names, before `map`; `prefix` is put there after it.
+        :param map: names and layout of another family of models (docs/name-maps.md).
+        :param strict: refuse what cannot be carried instead of leaving it out.
+        :param max_shard_bytes: size at which another file of a folder is begun; 0: one file.
+        :param separator: between the segments of a key path, in formats of flat names.
+        :param drop_unsupported: leave out what the format cannot hold; otherwise that is an error. Never a tensor.
+        :param overwrite: replace what is there.
+        :param progress: called with :class:`cairn.Progress`; True draws a line on standard error.
+        :raises NotFoundError: if there is no such checkpoint.
+        :raises AlreadyExistsError: if the target exists, and not `overwrite`.
+
+        >>> result = client.save("docs/export@1", {"w": np.ones(4, np.float32)})
+        >>> client.export("docs/export@1", tmp_path / "w.safetensors", dtype="bfloat16").format
+        'safetensors'
+        """
+        return files.export(self, _ref(ref), path, **options)
+
+    def import_(self, path: str | os.PathLike[str], ref: str, **options: Any) -> FilesResult:
+        """Saves a file or folder that is here as a checkpoint; the daemon reads its format, of what it asks for.
+
+        It may ask for all of `path`: the one file (with those beside it, if it is JSON or there is a `map`), or every
+        file below the folder. No pickle is run. Otherwise as for :meth:`export`, whose options of the same names these are.
+
+        :param format: a name or prefix. Without it the content decides.
+        :param metadata: goes over what the source says of itself.
+        :param session_key: the same key goes on where an import that broke off stopped, as for :meth:`save`.
+        :raises NotFoundError: if there is no such file.
+        :raises AlreadyExistsError: if there is a checkpoint of that name and step, and not `overwrite`.
+        :raises FailedPreconditionError: if a file changes meanwhile.
+
+        >>> result = client.export("docs/export@1", tmp_path / "again.safetensors")
+        >>> client.import_(tmp_path / "again.safetensors", "docs/import@1").checkpoint.ref
+        'docs/import@1'
+        """
+        return files.import_(self, path, ref, **options)
 
     def commit(self, session_id: str) -> Checkpoint:
         """Commits a session that was saved with ``commit=False``, once all its writers have finished.

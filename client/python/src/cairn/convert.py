@@ -44,6 +44,8 @@ def convert(
     select: str | Sequence[str] = (),
     dtype: Any = None,
     format: str = "",
+    root: str = "",
+    weights_only: bool = False,
     optimizer: bool = True,
     max_shard_bytes: int = 0,
     separator: str = ".",
@@ -64,7 +66,9 @@ def convert(
     :param select: key paths, prefixes, globs, exclusions.
     :param dtype: every float tensor becomes this. ``"keep"`` leaves them; None is bfloat16 for EasyLM files, else keep.
     :param format: of the file that is written, if its name or prefix does not say.
-    :param optimizer: False: of a train state only the parameters, as a tree of their own.
+    :param root: only what lies below this key path, as a tree of its own.
+    :param weights_only: only the weights of the model, wherever they are (:func:`cairn.find_weights`), as a tree of their own.
+    :param optimizer: False is ``weights_only=True``, as EasyLM says it.
     :param max_shard_bytes: size at which another file of a folder is begun; 0: one file.
     :param separator: between the segments of a key path, in formats of flat names.
     :param drop_unsupported: leave out what the format cannot hold; otherwise that is an error. Never a tensor.
@@ -100,7 +104,8 @@ def convert(
             source_client=None if source_is_file else native,
             target_client=None if target_is_file else native,
             select=(select,) if isinstance(select, str) else tuple(select),
-            no_optimizer=not optimizer,
+            root=root,
+            weights_only=weights_only or not optimizer,
             dtype=None
             if dtype is None
             else "keep"

@@ -32,7 +32,7 @@ TEST(SessionKey, DiffersAsSoonAsTheBytesOrTheirPlaceWould) {
       [](PushIdentity& i) { i.float_dtype = Dtype::kBfloat16; },
       [](PushIdentity& i) { i.select = {"a,b"}; },
       [](PushIdentity& i) { i.select = {"a"}; },
-      [](PushIdentity& i) { i.root = "params/params"; },
+      [](PushIdentity& i) { i.recipe = "params/params"; },
       [](PushIdentity& i) { i.metadata["k"] = "w"; },
       [](PushIdentity& i) { i.parent = "team/run@900"; },
       [](PushIdentity& i) { i.overwrite = true; },

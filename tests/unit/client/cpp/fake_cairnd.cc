@@ -156,6 +156,24 @@ grpc::Status FakeCairnd::BeginSave(Context*, const v1::BeginSaveRequest* request
   return grpc::Status::OK;
 }
 
+absl::Status FakeCairnd::TakeMessage(const v1::PutTensorRequest& request, Upload* upload) {
+  if (request.small_size() == 0) return TakePart(request, upload);
+  // Each as a message of its own.
+  size_t taken = 0;
+  for (const v1::PutTensorRequest::Small& small : request.small()) {
+    v1::PutTensorRequest part;
+    *part.mutable_declare()->mutable_entry() = small.entry();
+    if (small.has_box()) *part.mutable_declare()->mutable_box() = small.box();
+    if (small.bytes() > request.data().size() - taken) return absl::InvalidArgumentError("small entries without bytes");
+    part.set_data(request.data().substr(taken, small.bytes()));
+    taken += small.bytes();
+    if (small.bytes() > 0) part.mutable_chunk()->set_crc32c(small.crc32c());
+    part.set_finish(true);
+    if (absl::Status status = TakePart(part, upload); !status.ok()) return status;
+  }
+  return taken == request.data().size() ? absl::OkStatus() : absl::InvalidArgumentError("bytes of no small entry");
+}
+
 absl::Status FakeCairnd::TakePart(const v1::PutTensorRequest& request, Upload* upload) {
   if (request.has_declare()) {
     const v1::PutTensorRequest::Declare& declare = request.declare();
@@ -239,7 +257,7 @@ grpc::Status FakeCairnd::PutTensor(Context* context,
         return wire::ToGrpcStatus(put_script_.break_with);
       }
       if ((messages == 0) != request.has_open()) return wire::ToGrpcStatus(absl::InvalidArgumentError("open"));
-      if (absl::Status status = TakePart(request, &upload); !status.ok()) return wire::ToGrpcStatus(status);
+      if (absl::Status status = TakeMessage(request, &upload); !status.ok()) return wire::ToGrpcStatus(status);
       const int every = put_script_.acknowledge_every;
       if ((request.flush() || (every > 0 && messages % every == every - 1)) && !put_script_.never_answer) {
         answer = MakeDurable(&upload);

@@ -106,6 +106,7 @@ class FakeCairnd final : public v1::CheckpointService::Service {
   void Listen();
   grpc::Status Enter(const std::string& method, bool after) ABSL_LOCKS_EXCLUDED(mu_);
   v1::Checkpoint Served() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status TakeMessage(const v1::PutTensorRequest& request, Upload* upload) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status TakePart(const v1::PutTensorRequest& request, Upload* upload) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   v1::PutTensorResponse MakeDurable(Upload* upload) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 

@@ -61,9 +61,9 @@ class PutStreamTest : public ::testing::Test {
     options_.chunk_bytes = 2 * kExtent;
   }
 
-  std::unique_ptr<PutStream> Open() {
+  std::unique_ptr<PutStream> Open(uint32_t max_small_entries = 0) {
     connection_ = *MakeConnection(daemon_.target(), options_);
-    auto stream = connection_->OpenPut({"session", 0, 4 * kExtent, kExtent, "team/run@7"});
+    auto stream = connection_->OpenPut({"session", 0, 4 * kExtent, kExtent, "team/run@7", max_small_entries});
     EXPECT_THAT(stream, testing::IsOk());
     return *std::move(stream);
   }
@@ -84,6 +84,82 @@ class PutStreamTest : public ::testing::Test {
   FakeCairnd daemon_;
   std::shared_ptr<Connection> connection_;
 };
+
+TEST_F(PutStreamTest, ManySmallEntriesShareMessages) {
+  auto stream = Open(/*max_small_entries=*/100);
+  for (int i = 0; i < 1000; ++i) {
+    const std::string name = absl::StrCat("t", i);
+    switch (i % 4) {
+      case 0:
+        CAIRN_ASSERT_OK(stream->Put(Tensor(name, 5), std::nullopt, EntryBytes::Of(Buffer::FromString(Bytes(5, i)))));
+        break;
+      case 1:
+        CAIRN_ASSERT_OK(stream->Put(Entry::OfValue(KeyPath::Of({name}), Value::Int(i)), std::nullopt, nullptr));
+        break;
+      case 2:
+        CAIRN_ASSERT_OK(stream->Start(Tensor(name, 4), Box{{2}, {2}}));
+        CAIRN_ASSERT_OK(stream->Append(Buffer::FromString(Bytes(2, i))));
+        CAIRN_ASSERT_OK(stream->FinishEntry());
+        break;
+      default:
+        CAIRN_ASSERT_OK(stream->Put(Entry::Asset(KeyPath::Of({name}), 0), std::nullopt, nullptr));
+    }
+  }
+  CAIRN_ASSERT_OK(stream->Finish());
+
+  size_t small = 0, most = 0;
+  for (const v1::PutTensorRequest& message : daemon_.put_messages()) {
+    small += message.small_size();
+    most = std::max<size_t>(most, message.small_size());
+    EXPECT_LE(message.data().size(), 2 * kExtent);
+  }
+  EXPECT_GT(small, 900u);  // An entry alone may go the usual way.
+  EXPECT_GT(most, 4u);
+  EXPECT_LE(most, 100u);
+  EXPECT_EQ(stream->progress().durable_entries, 1000u);
+  EXPECT_EQ(Stored("t0"), Bytes(5, 0));
+  EXPECT_EQ(Stored("t996"), Bytes(5, 996));
+  EXPECT_EQ(Stored("t998"), Bytes(2, 998));
+  EXPECT_THAT(daemon_.shards(), SizeIs(1000));
+}
+
+TEST_F(PutStreamTest, SmallEntriesKeepTheirPlaceAmongLargeOnes) {
+  auto stream = Open(/*max_small_entries=*/100);
+  for (int i = 0; i < 40; ++i) {
+    const uint64_t size = i % 5 == 0 ? 10 * kExtent + 3 : 7;
+    CAIRN_ASSERT_OK(stream->Put(Tensor(absl::StrCat("t", i), size), std::nullopt,
+                                EntryBytes::Of(Buffer::FromString(Bytes(size, i)))));
+  }
+  CAIRN_ASSERT_OK(stream->Finish());
+  for (int i = 0; i < 40; ++i) EXPECT_EQ(Stored(absl::StrCat("t", i)), Bytes(i % 5 == 0 ? 10 * kExtent + 3 : 7, i)) << i;
+  EXPECT_EQ(daemon_.durable_bytes_sent_again(), 0u);
+}
+
+TEST_F(PutStreamTest, SmallEntriesOfABrokenStreamAreSentAgain) {
+  FakeCairnd::PutScript script;
+  script.break_after = {3, 4, 2};
+  script.acknowledge_every = 2;
+  daemon_.set_put_script(script);
+  auto stream = Open(/*max_small_entries=*/8);
+  for (int i = 0; i < 200; ++i) {
+    CAIRN_ASSERT_OK(
+        stream->Put(Tensor(absl::StrCat("t", i), 9), std::nullopt, EntryBytes::Of(Buffer::FromString(Bytes(9, i)))));
+  }
+  CAIRN_ASSERT_OK(stream->Finish());
+  EXPECT_EQ(stream->progress().reconnects, 3u);
+  EXPECT_EQ(stream->progress().durable_entries, 200u);
+  for (int i = 0; i < 200; ++i) EXPECT_EQ(Stored(absl::StrCat("t", i)), Bytes(9, i)) << i;
+}
+
+TEST_F(PutStreamTest, AFlushSendsSmallEntriesThatWaitForMore) {
+  auto stream = Open(/*max_small_entries=*/100);
+  for (int i = 0; i < 10; ++i) {
+    CAIRN_ASSERT_OK(
+        stream->Put(Tensor(absl::StrCat("t", i), 9), std::nullopt, EntryBytes::Of(Buffer::FromString(Bytes(9, i)))));
+  }
+  CAIRN_ASSERT_OK(stream->Flush());
+  EXPECT_EQ(stream->progress().durable_entries, 10u);
+}
 
 TEST_F(PutStreamTest, SendsASmallEntryInOneMessage) {
   auto stream = Open();

@@ -56,6 +56,28 @@ TEST(AllFormats, WhatCanBeReadInTwoWaysIsRefusedWithBoth) {
                        AllOf(HasSubstr("2 ways"), HasSubstr("safetensors::"), HasSubstr("torch::"))));
 }
 
+TEST(AllFormats, ASpecialReadingIsPreferredToTheGeneralOne) {
+  // How the files of torch.save once began.
+  const std::string bytes = "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e epoch pytorch-lightning_version";
+  const std::pair<const char*, const char*> files[] = {
+      {"lit_model.pth", "litgpt"}, {"consolidated.00.pth", "llama"}, {"pytorch_model.bin", "torch"}};
+  for (const auto& [file, format] : files) {
+    TempDir dir;
+    std::ofstream(dir / file, std::ios::binary) << bytes;
+    const absl::StatusOr<const Format*> found = DetectFormat(*OpenSourceTree(dir.path()).value());
+    CAIRN_ASSERT_OK(found);
+    EXPECT_EQ((*found)->name(), format);
+  }
+  TempDir dir;
+  std::ofstream(dir / "last.ckpt", std::ios::binary) << bytes;
+  EXPECT_EQ(DetectFormat(*OpenSourceTree(dir / "last.ckpt").value()).value()->name(), "lightning");
+  // Two special ones are as many readings as ever.
+  std::ofstream(dir / "lit_model.pth", std::ios::binary) << bytes;
+  std::ofstream(dir / "consolidated.00.pth", std::ios::binary) << bytes;
+  EXPECT_THAT(DetectFormat(*OpenSourceTree(dir.path()).value()),
+              StatusIs(absl::StatusCode::kInvalidArgument, AllOf(HasSubstr("2 ways"), HasSubstr("litgpt::"), HasSubstr("llama::"))));
+}
+
 TEST(ParseFileSpec, TakesAPathWithOrWithoutAPrefix) {
   const FileSpec plain = ParseFileSpec("dir/model.safetensors").value();
   EXPECT_EQ(plain.format, nullptr);

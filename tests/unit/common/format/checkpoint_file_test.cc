@@ -17,6 +17,8 @@ absl::StatusOr<TargetFile> Resolve(const std::string& text, const TargetFileOpti
 TEST(ResolveTarget, TakesTheFormatFromTheNameThePrefixOrTheOptions) {
   EXPECT_EQ(Resolve("a/model.safetensors")->format->name(), "safetensors");
   EXPECT_EQ(Resolve("a/arrays.npz")->format->name(), "npz");
+  EXPECT_EQ(Resolve("a/lit_model.pth")->format->name(), "litgpt");
+  EXPECT_EQ(Resolve("a/other.pth")->format->name(), "torch");
   EXPECT_EQ(Resolve("a/flax_model.msgpack")->format->name(), "flax");
   EXPECT_EQ(Resolve("a/streaming_params_7")->format->name(), "easylm");
   EXPECT_EQ(Resolve("a/streaming_train_state")->format->name(), "easylm");
@@ -34,6 +36,10 @@ TEST(ResolveTarget, RefusesWhatDoesNotFitTogether) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("contradicts the prefix")));
   options.format = "pickle";
   EXPECT_THAT(Resolve("out", options), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("pickle")));
+  TargetFileOptions parts;
+  parts.parts = 2;
+  EXPECT_THAT(Resolve("torch::out", parts), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("llama does")));
+  EXPECT_EQ(Resolve("llama::out", parts)->options.parts, 2u);
   TargetFileOptions sharded;
   sharded.max_shard_bytes = 1000;
   EXPECT_THAT(Resolve("params::out", sharded),

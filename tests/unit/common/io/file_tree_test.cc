@@ -66,6 +66,24 @@ TEST(SourceTree, OfAFileFindsTheFolderInWhichItLies) {
   EXPECT_THAT(parent->OpenParent(), StatusIs(absl::StatusCode::kFailedPrecondition));
 }
 
+TEST(SourceTree, OpensTheFoldersInItAndNoOthers) {
+  TempDir dir;
+  std::filesystem::create_directories(dir / "outer/inner");
+  WriteFile(dir / "outer/inner/a", "x");
+  const auto tree = OpenSourceTree(dir / "outer").value();
+  CAIRN_ASSERT_OK_AND_ASSIGN(const auto inner, tree->OpenFolder("inner"));
+  EXPECT_TRUE(inner->is_directory());
+  EXPECT_EQ(inner->List().value(), std::vector<std::string>{"a"});
+  EXPECT_THAT(tree->OpenFolder("none"), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(tree->OpenFolder("inner/a"), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(tree->OpenFolder("../outer"), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(OpenSourceTree(dir / "outer/inner/a").value()->OpenFolder("b"), StatusIs(absl::StatusCode::kNotFound));
+
+  std::filesystem::create_directory_symlink(dir.path(), dir / "outer/link");
+  const auto confined = OpenSourceTree(dir / "outer", {.confined_to = std::filesystem::canonical(dir / "outer").string()}).value();
+  EXPECT_THAT(confined->OpenFolder("link"), StatusIs(absl::StatusCode::kPermissionDenied));
+}
+
 TEST(SourceTree, ListsRegularFilesInOrderAndFollowsLinks) {
   TempDir dir;
   WriteFile(dir / "b", "1");

@@ -1,0 +1,97 @@
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
+#include "client/cli/checkpoint_output.h"
+#include "client/cli/command_set.h"
+#include "client/cli/connect.h"
+#include "client/cli/exit_code.h"
+#include "client/cli/local_file.h"
+#include "client/cli/remote_convert.h"
+#include "client/cli/text.h"
+#include "client/cli/transfer.h"
+#include "client/transfer/local_export.h"
+#include "common/base/status_macros.h"
+#include "common/format/checkpoint_file.h"
+#include "common/tensor/ref.h"
+#include "nlohmann/json.hpp"
+
+namespace cairn::cli {
+namespace {
+
+struct Options {
+  std::string ref;
+  std::string destination;
+  SourceOptions from;
+  TargetOptions to;
+};
+
+absl::Status Run(CommandContext& context, const Options& options) {
+  if (const absl::Status ref = Ref::Parse(options.ref).status(); !ref.ok()) return UsageError(ref.message());
+  client::ConvertSpec spec;
+  spec.source.ref = options.ref;
+  // A prefix is for the daemon to understand, which may know more formats than this program.
+  spec.target = *DaemonPlace(absl::StrCat("server::", options.destination));
+  if (spec.target.path.empty()) return UsageError(absl::StrCat("\"", options.destination, "\": expected a path"));
+  if (spec.target.format.empty() && options.to.format.empty()) {
+    FileSpec named;
+    named.path = spec.target.path;
+    const absl::StatusOr<cairn::TargetFile> by_name = cairn::ResolveTarget(named, TargetFileOptions{});
+    // EasyLM's own names mean its default dtype too.
+    if (by_name.ok() && cairn::DefaultFloatDtype(*by_name->format).has_value()) spec.target.format = std::string(by_name->format->name());
+  }
+  CAIRN_RETURN_IF_ERROR(FillConvertSpec(options.from, options.to, spec));
+  const std::string path = spec.target.path;
+  SinkTreeOptions sink;
+  sink.overwrite = options.to.overwrite;
+  // First of all, since it says at once if something is in the way.
+  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<transfer::LocalExport> files, transfer::LocalExport::Create(path, sink));
+
+  CAIRN_ASSIGN_OR_RETURN(const client::Client client, ConnectForTransfer(context));
+  std::unique_ptr<ProgressMeter> meter = context.console.StartProgress(absl::StrCat("export ", options.ref));
+  const absl::StatusOr<client::ConversionResult> done = client.Export(spec, *files, [&](const client::ConversionProgress& progress) {
+    meter->Update({progress.bytes_done, progress.bytes_total, 0});
+  });
+  TransferResult result;
+  result.elapsed = meter->elapsed();
+  meter.reset();
+  CAIRN_RETURN_IF_ERROR(done.status());
+  NoteConversion(context, *done);
+  result.entries = done->progress.entries_done;
+  result.bytes = done->progress.bytes_done;
+  if (context.console.json()) {
+    nlohmann::json report = {{"path", path},
+                             {"format", done->target_format},
+                             {"entries", result.entries},
+                             {"bytes", result.bytes},
+                             {"seconds", absl::ToDoubleSeconds(result.elapsed)}};
+    if (done->checkpoint.has_value()) report["checkpoint"] = CheckpointToJson(*done->checkpoint);
+    DescribeConversion(*done, report);
+    context.console.PrintJson(report);
+  } else {
+    context.console.PrintLine(absl::StrCat(SafeText(path), "  ", done->target_format, "  ", Describe(result)));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddExportCommand(CommandSet& commands) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = commands.Add(
+      "export", "Load a checkpoint into a file that the daemon makes.",
+      {"cairn export team/run@best model.safetensors", "cairn export team/run model/ --to safetensors --max-shard-size 5GB --dtype bf16",
+       "cairn export team/run@1000 params::streaming_params_1000 --weights-only"},
+      [options](CommandContext& context) { return Run(context, *options); });
+  command->footer(absl::StrCat(command->get_footer(),
+                               "\n\nLike pull, but the work is done by the daemon, which may know formats that this program does not. Where this program\n"
+                               "knows the format, pull spares a daemon that serves many."));
+  command->add_option("REF", options->ref, "NAME@STEP, NAME@TAG or NAME (the latest step)")->required();
+  command->add_option("DST", options->destination, "What to write here, PATH or PREFIX::PATH")->required();
+  AddSourceOptions(*command, options->from, "Float tensors arrive as this, cast by the server [bf16 if the target is easylm, else keep]");
+  AddTargetOptions(*command, options->to);
+}
+
+}  // namespace cairn::cli

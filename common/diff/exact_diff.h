@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/base/cancellation.h"
+#include "common/base/digest.h"
+#include "common/format/format.h"
+#include "common/io/byte_sink.h"
+
+namespace cairn {
+
+struct ExactDiffOptions {
+  std::string base_label;  // For people who look for the base of the diff: a ref, the name of a file.
+  std::string target_label;
+  int level = 1;    // Of zstd.
+  int threads = 0;  // That encode; 0: one for each processor, eight at most.
+  std::function<void(uint64_t bytes_done, uint64_t bytes_total)> progress = {};  // Of both checkpoints together.
+  Cancellation cancellation = {};
+};
+
+struct ExactDiffReport {
+  Digest base_content;
+  Digest target_content;
+  uint64_t target_bytes = 0;
+  uint64_t diff_bytes = 0;   // The file.
+  uint64_t same_pieces = 0;  // Of all pieces, those that are the base's.
+  uint64_t pieces = 0;
+};
+
+// Writes what turns `base` into `target`, bit for bit, as a diff file (common/format/cairndiff/FORMAT.md). Trees, shapes and
+// dtypes may differ. Both are read once, front to back, in the order of the target; the memory is some 8 MiB for each
+// thread, whatever their size. The caller closes the sink.
+absl::StatusOr<ExactDiffReport> WriteExactDiff(CheckpointReader& base, CheckpointReader& target,
+                                               const ExactDiffOptions& options, ByteSink& sink);
+
+}  // namespace cairn
