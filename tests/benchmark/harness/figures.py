@@ -15,6 +15,7 @@ class Sample:
     client_seconds: float = 0.0  # Of processors.
     server_seconds: float = 0.0
     machine_seconds: float = 0.0  # All that the machine's processors did meanwhile; 0: not known.
+    peak_mib: float = 0.0  # Of the resident memory of a program that was watched; 0: not known.
     direct: Optional[float] = None  # A figure that is no speed, in the unit of its group.
 
     def figure(self, unit):

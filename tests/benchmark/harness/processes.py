@@ -31,11 +31,11 @@ def run_json(command, environment=None):
     return json.loads(run_text(command, environment).strip().splitlines()[-1])
 
 
-def run_program(command, total_bytes):
+def run_program(command, total_bytes, environment=None):
     """A program that measures nothing itself: all of it, from start to end."""
     command = [str(part) for part in command]
     machine, started = machine_seconds(), time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
     said = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - started
@@ -48,6 +48,7 @@ def run_program(command, total_bytes):
         bytes=total_bytes,
         client_seconds=usage.ru_utime + usage.ru_stime,
         machine_seconds=machine_seconds() - machine,
+        peak_mib=usage.ru_maxrss / 1024,
     )
 
 
