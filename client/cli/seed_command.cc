@@ -129,7 +129,7 @@ void AddSeedCommand(CommandSet& commands) {
   CLI::App* command = commands.Add(
       "seed", "Make the checkpoint that a training begins with, from a model's configuration.",
       {"cairn seed config.json team/run@0 --seed 42", "cairn seed config.json model/ --dtype bf16",
-       "cairn seed config.json dcp::seed/step-0 --map hf-llama:torchtitan --init torchtitan",
+       "cairn seed config.json dcp::step-0 --map hf-llama:torchtitan --init torchtitan",
        "cairn seed config.json model/ --rule '*.down_proj.weight=normal(std=0.02, depth=model)'",
        "cairn seed model.yaml params::streaming_params"},
       [options](CommandContext& context) { return Run(context, *options); });

@@ -56,6 +56,9 @@ bool IsUnix(const std::string& address) { return absl::StartsWith(address, "unix
 // the next, and one that waited for the other kind of memory with this kind in its hands could wait for ever.
 uint64_t DirectWriteBytes(const DaemonOptions& options) { return options.memory_budget / 4; }
 
+// Beside the memory budget, for Export and Import: one conversion at a time with the default.
+uint64_t FileCallBytes(const DaemonOptions& options) { return options.memory_budget * 3 / 8; }
+
 // Each connection has a buffer for its next read, whether anything comes or not.
 constexpr int kMaxReadBytes = 256 << 10;
 
@@ -88,6 +91,7 @@ class ServerImpl final : public Server {
       : options_(options),
         directory_(std::move(directory)),
         budget_(options.memory_budget - DirectWriteBytes(options)),
+        file_budget_(FileCallBytes(options)),
         io_pool_("io", static_cast<int>(options.io_threads)),
         call_pool_("call", kCallThreads),
         job_pool_("job", kJobThreads),
@@ -103,7 +107,7 @@ class ServerImpl final : public Server {
     service.version = kVersion;
     service.start_time = absl::Now();
     CAIRN_ASSIGN_OR_RETURN(file_roots_, AllowedRoots::Make(absl::StrSplit(options_.file_roots, ',', absl::SkipWhitespace())));
-    context_.reset(new ServiceContext{*engine_, budget_, io_pool_, call_pool_, job_pool_, file_pool_, service, LogRpc, {}, &file_roots_});
+    context_.reset(new ServiceContext{*engine_, budget_, file_budget_, io_pool_, call_pool_, job_pool_, file_pool_, service, LogRpc, {}, &file_roots_});
     service_ = MakeCheckpointService(*context_);
     CAIRN_RETURN_IF_ERROR(Listen());
     maintenance_ = std::thread([this] { RunMaintenance(); });
@@ -234,6 +238,7 @@ class ServerImpl final : public Server {
   // In the order of their construction; each outlives those below it.
   const DataDirectory directory_;
   ByteBudget budget_;
+  ByteBudget file_budget_;
   std::unique_ptr<CheckpointEngine> engine_;
   AllowedRoots file_roots_;
   std::unique_ptr<ServiceContext> context_;

@@ -17,6 +17,8 @@ namespace cairn {
 namespace {
 
 constexpr uint64_t kMaxHeaderBytes = 1u << 20;
+// What a small entry takes once it is parsed, besides its bytes: far more than on the wire.
+constexpr uint64_t kSmallBytes = sizeof(PutStep::Small) + 256;
 
 absl::Status CheckCrc(absl::Span<const Buffer> pieces, uint32_t expected_crc, absl::string_view what) {
   uint32_t crc = 0;
@@ -117,6 +119,7 @@ absl::StatusOr<PutStep> ParsePutStep(const grpc::ByteBuffer& frame, uint64_t max
   if (message.small_size() > 0) {
     CAIRN_ASSIGN_OR_RETURN(step.small, ParseSmall(message, std::move(step.pieces)));
     step.pieces.clear();
+    step.memory += step.small.size() * kSmallBytes;
     return step;
   }
   if (message.has_declare()) {

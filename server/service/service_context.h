@@ -24,6 +24,8 @@ struct ServiceOptions {
 struct ServiceContext {
   CheckpointEngine& engine;
   ByteBudget& budget;     // Payload in memory.
+  // The same of Export and Import, which hold theirs for as long as their clients take: saves must not wait for those.
+  ByteBudget& file_budget;
   ThreadPool& io_pool;    // Streams: disk and digests.
   ThreadPool& call_pool;  // Unary calls: the registry.
   ThreadPool& job_pool;   // Long jobs: verification, garbage collection.

@@ -7,12 +7,16 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/cpp/src/from_proto.h"
+#include "common/base/error_info.h"
 #include "common/base/crc32c.h"
 #include "common/base/status_macros.h"
 #include "proto/wire/frame.h"
 
 namespace cairn::client {
 namespace {
+
+constexpr char kResumeOffset[] = "RESUME_OFFSET";
+constexpr int kMaxRefusedOffsets = 8;
 
 constexpr uint64_t kMaxAnswerBytes = 4 << 20;
 constexpr uint64_t kReadAhead = 1 << 20;
@@ -40,6 +44,10 @@ absl::Status ImportCall::Attempt(CancelCheck cancelled, Retry& retry) {
     CAIRN_RETURN_IF_ERROR(TakeMessages(*stream, retry));
     if (const std::optional<absl::Status> end = stream->Ended(); end.has_value()) {
       if (end->ok() && !done_) return absl::InternalError("the daemon ended the import before it was done");
+      // The call that broke may still have been at work when the daemon looked how far it was.
+      if (GetErrorInfo(*end).reason == kResumeOffset && ++refused_offsets_ <= kMaxRefusedOffsets) {
+        return absl::UnavailableError(end->message());
+      }
       // Once the checkpoint is there, a connection that breaks breaks nothing.
       return done_ && absl::IsUnavailable(*end) ? absl::OkStatus() : ResumeIfIdle(*end);
     }
@@ -70,7 +78,10 @@ absl::Status ImportCall::TakeMessages(RawStream& stream, Retry& retry) {
     if (answer.has_progress()) {
       done_ = answer.progress().done();
       result_ = FromProto(answer.progress());
-      if (result_.progress.bytes_done > most_done_) retry.Succeeded();
+      if (result_.progress.bytes_done > most_done_) {
+        retry.Succeeded();
+        refused_offsets_ = 0;
+      }
       most_done_ = std::max(most_done_, result_.progress.bytes_done);
       if (progress_ != nullptr) progress_(result_.progress);
     }

@@ -37,6 +37,7 @@ class ImportCall {
   BlockPool blocks_;
   std::deque<v1::ImportResponse::Read> reads_;  // Not yet answered.
   uint64_t most_done_ = 0;  // Bytes, over all attempts.
+  int refused_offsets_ = 0;  // Since there was progress.
   bool done_ = false;
   ConversionResult result_;
 };

@@ -64,7 +64,6 @@ void SmallBatch::Clear() {
   arena_.Reset();
   request_ = google::protobuf::Arena::CreateMessage<v1::PutTensorRequest>(&arena_);
   data_ = std::string();
-  data_.reserve(max_bytes_);
   entries_ = 0;
   header_bytes_ = 0;
 }

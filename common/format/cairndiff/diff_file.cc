@@ -19,6 +19,7 @@ constexpr absl::string_view kEndMagic("\nDNRIAC\x89", 8);
 constexpr uint32_t kVersion = 1;
 constexpr size_t kHeaderBytes = 16;
 constexpr size_t kFooterBytes = 56;
+constexpr uint64_t kMaxMetadata = 65'536;
 constexpr size_t kLongDigest = static_cast<size_t>(DigestAlgorithm::kSha256);
 constexpr size_t kPieceDigest = static_cast<size_t>(DigestAlgorithm::kXxh3);
 
@@ -157,6 +158,7 @@ absl::StatusOr<DiffFileIndex> ParseIndex(absl::string_view bytes, uint64_t piece
   CAIRN_ASSIGN_OR_RETURN(index.base, TakeEnd(fields));
   CAIRN_ASSIGN_OR_RETURN(index.target, TakeEnd(fields));
   CAIRN_ASSIGN_OR_RETURN(const uint64_t metadata, fields.TakeNumber());
+  if (metadata > kMaxMetadata) return fields.Damaged(absl::StrCat(metadata, " pieces of metadata, expected at most ", kMaxMetadata));
   for (uint64_t i = 0; i < metadata; ++i) {
     CAIRN_ASSIGN_OR_RETURN(const absl::string_view key, fields.TakeText(fields.left()));
     CAIRN_ASSIGN_OR_RETURN(const absl::string_view value, fields.TakeText(fields.left()));
@@ -179,6 +181,9 @@ absl::StatusOr<DiffFileIndex> ParseIndex(absl::string_view bytes, uint64_t piece
   }
   if (offset != pieces_end) return fields.Damaged(absl::StrCat("deltas end at ", offset, ", expected ", pieces_end));
   CAIRN_ASSIGN_OR_RETURN(const uint64_t removed, fields.TakeNumber());
+  if (removed > limits.max_entries) {
+    return absl::InvalidArgumentError(absl::StrCat(removed, " removed entries, over the limit of ", limits.max_entries));
+  }
   for (uint64_t i = 0; i < removed; ++i) {
     RemovedEntry entry;
     CAIRN_ASSIGN_OR_RETURN(const uint8_t kind, fields.TakeByte());
