@@ -20,6 +20,7 @@ namespace cairn {
 namespace {
 
 constexpr size_t kCandidatesInMessage = 8;
+constexpr size_t kOthersShown = 8;
 constexpr int kMaxWrappings = 2;  // {"app": {"model": ..., "optimizer": ...}}.
 
 constexpr std::array<absl::string_view, 6> kModelNames = {"model",  "module", "state_dict", "model_state_dict",
@@ -280,7 +281,9 @@ class Finder {
       if (entry.kind == EntryKind::kAsset || entry.path.segments().size() <= depth || !entry.path.StartsWith(root)) continue;
       if (!IsWeight(entry) && !IsMark(entry)) continue;
       const KeyPath name = Below(entry.path, depth);
-      if (under == Under::kTraining && IsBeside(SegmentText(name.segments()[0]), name.segments().size() == 1 && IsWeight(entry))) {
+      const bool lone = name.segments().size() == 1 && IsWeight(entry);
+      if (under == Under::kTraining && IsBeside(SegmentText(name.segments()[0]), lone)) {
+        if (lone) place.lone_others.push_back(SegmentText(name.segments()[0]));
         continue;
       }
       place.entries.push_back(i);
@@ -356,6 +359,11 @@ std::string WeightsPlace::Describe() const {
   for (std::string& wrapper : taken) wrapper += '.';
   if (!prefix.empty()) taken.insert(taken.begin(), prefix);
   if (!taken.empty()) absl::StrAppend(&text, ", names without ", absl::StrJoin(taken, ", "));
+  if (!lone_others.empty()) {
+    const size_t shown = std::min(lone_others.size(), kOthersShown);
+    absl::StrAppend(&text, "; not among them: ", absl::StrJoin(lone_others.begin(), lone_others.begin() + static_cast<ptrdiff_t>(shown), ", "),
+                    shown < lone_others.size() ? absl::StrCat(" and ", lone_others.size() - shown, " more") : "");
+  }
   return text;
 }
 

@@ -21,6 +21,8 @@ struct WeightsPlace {
   std::vector<std::string> wrappers;
   // Entries that are weights, ascending: tensors (buffers too), aliases, and the marks of lists and tuples they lie in.
   std::vector<size_t> entries;
+  // Tensors at the top level that are named as what training keeps ("loss", "scheduler"), and so are none of the above.
+  std::vector<std::string> lone_others;
   std::string form;  // Whose way of saving it is: "EasyLM train state".
 
   uint64_t tensors = 0;

@@ -123,6 +123,11 @@ TEST(FindWeights, TakesAModelAtTheTopLevelWithoutTheTrainingStateBesideIt) {
   EXPECT_THAT(WeightsOf({"model/norm.weight", "freqs_cis", "optimizer/state.norm.weight.exp_avg"}), ElementsAre("norm.weight"));
 }
 
+TEST(FindWeights, NamesTensorsThatItTakesForTrainingStateByTheirNameAlone) {
+  EXPECT_EQ(PlaceIn({"encoder.weight", "optimizer/state.x", "loss", "scheduler"}),
+            "model beside its training state; not among them: loss, scheduler");
+}
+
 TEST(FindWeights, LooksIntoOneWrappingOfAll) {
   EXPECT_EQ(PlaceIn({"app/model/a.w", "app/optimizer/state.a.w.exp_avg"}), "training checkpoint: under app/model");
 }
