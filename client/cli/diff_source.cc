@@ -3,12 +3,14 @@
 #include <filesystem>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "client/cli/connect.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/local_file.h"
 #include "client/transfer/remote_reader.h"
+#include "common/base/annotate.h"
 #include "common/base/status_macros.h"
 #include "common/format/cairndiff/diff_file.h"
 #include "common/io/posix_file.h"
@@ -76,6 +78,13 @@ bool StoresDiff(const CheckpointIndex& index) {
          index.entries[0].path == KeyPath::Of({kDiffAssetName});
 }
 
+// A name that was meant as a file's, and is none's, would otherwise be an error about a daemon.
+absl::StatusOr<std::unique_ptr<transfer::RemoteReader>> OpenRefArgument(CommandContext& context, const std::string& text) {
+  absl::StatusOr<std::unique_ptr<transfer::RemoteReader>> remote = OpenRef(context, text);
+  if (remote.ok() || absl::StrContains(text, '@')) return remote;
+  return Annotate(remote.status(), absl::StrCat("there is no file ", text, ", so it was taken for a ref"));
+}
+
 }  // namespace
 
 absl::StatusOr<DiffSource> OpenDiffSource(CommandContext& context, const std::string& text) {
@@ -89,7 +98,7 @@ absl::StatusOr<DiffSource> OpenDiffSource(CommandContext& context, const std::st
     source.reader = std::move(file.reader);
     return source;
   }
-  CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<transfer::RemoteReader> remote, OpenRef(context, text));
+  CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<transfer::RemoteReader> remote, OpenRefArgument(context, text));
   source.label = remote->checkpoint().ShownRef();
   source.uid_ref = source.identity = remote->checkpoint().UidRef();
   source.digests = remote->digests();
@@ -134,7 +143,7 @@ absl::StatusOr<std::unique_ptr<ByteSource>> OpenDiffBytes(CommandContext& contex
     if (!named && !LooksLikeDiffFile(*file)) file.reset();
     return file;
   }
-  CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<transfer::RemoteReader> remote, OpenRef(context, text));
+  CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<transfer::RemoteReader> remote, OpenRefArgument(context, text));
   if (!StoresDiff(remote->index())) return std::unique_ptr<ByteSource>();
   *identity = remote->checkpoint().UidRef();
   std::string name = remote->checkpoint().ShownRef();

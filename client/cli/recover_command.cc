@@ -79,7 +79,7 @@ absl::Status Run(CommandContext& context, const Options& options) {
     CAIRN_ASSIGN_OR_RETURN(bytes, OpenDiffBytes(context, options.diff, &diff_identity));
     if (bytes == nullptr) {
       return absl::FailedPreconditionError(absl::StrCat(
-          options.diff, ": is no exact diff but another checkpoint; --mode arithmetic adds it to the base"));
+          options.diff, ": is no exact diff (a .cairndiff file, or a ref that stores one); a checkpoint of differences is added to the base with --mode arithmetic"));
     }
   }
   CAIRN_ASSIGN_OR_RETURN(DiffSource base, OpenDiffSource(context, options.base));

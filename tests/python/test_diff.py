@@ -284,6 +284,12 @@ def test_bad_input_has_an_error_of_its_own_and_leaves_no_partial_target(exact):
     refused(exact, 3, "nowhere", diff="nowhere")
 
 
+def test_a_name_of_no_file_is_said_to_be_taken_for_a_ref(exact):
+    result = cairn("diff", "missing.safetensors", exact / "base.safetensors", "--server", f"unix:{exact / 'nobody'}")
+    assert result.returncode not in (0, 7)
+    assert "there is no file missing.safetensors, so it was taken for a ref" in result.stderr
+
+
 def test_options_that_do_not_go_together_are_refused(exact):
     pair = (exact / "base.safetensors", exact / "target.safetensors")
     assert "no --output" in cairn("diff", *pair, "--mode", "exact").stderr

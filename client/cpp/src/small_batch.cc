@@ -10,7 +10,7 @@
 namespace cairn::client {
 namespace {
 
-// Enough that what a message costs is little beside what is in it; more is slower, since the processor's cache is left.
+// Enough that what a message costs is little beside what is in it, and no more than a processor's cache holds.
 constexpr uint64_t kMaxBatchBytes = 256u << 10;
 constexpr uint32_t kMaxBatchEntries = 512;
 // Besides the data; a message may have 1 MiB of it, and one entry's is at most that much.
