@@ -1,3 +1,5 @@
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <memory>
@@ -151,7 +153,11 @@ absl::Status WriteExact(CommandContext& context, const Options& options, DiffSou
   const std::filesystem::path folder = std::filesystem::temp_directory_path(error);
   if (error) return ErrnoStatus(error.value(), "find the folder for temporary files", "TMPDIR");
   const std::string path = TemporaryPath(folder.string(), kDiffTemporaryName);
-  CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<ByteSink> sink, CreateFileSink(path, {.durable = false}));
+  // It is as private as the two checkpoints, in a folder that everybody may look into.
+  const mode_t mask = ::umask(0077);
+  absl::StatusOr<std::unique_ptr<ByteSink>> created = CreateFileSink(path, {.durable = false});
+  ::umask(mask);
+  CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<ByteSink> sink, std::move(created));
   CAIRN_ASSIGN_OR_RETURN(const ExactDiffReport report, WriteFile(context, options, base, target, *sink));
   CAIRN_RETURN_IF_ERROR(sink->Close());
   sink.reset();
