@@ -11,6 +11,7 @@ import pickle
 import socket
 import subprocess
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -347,8 +348,7 @@ def rank_saves(rank, world, port, folder):
     dcp.save({**state, f"rank{rank}": rank}, checkpoint_id=f"{folder}/global")
     dcp.save({**state, f"rank{rank}": rank}, storage_writer=FileSystemWriter(f"{folder}/each"), use_collectives=False)
     dcp.save(state, storage_writer=HuggingFaceStorageWriter(f"{folder}/shards", save_distributed=True))
-    dist.barrier()
-    dist.destroy_process_group()
+    leave(rank, folder)
 
 
 def rank_loads(rank, world, port, folder):
@@ -360,8 +360,14 @@ def rank_loads(rank, world, port, folder):
     dcp.load(state, checkpoint_id=folder)
     for key, value in whole.items():
         assert torch.equal(bits(state[key].full_tensor()), bits(value)), key
+    leave(rank, folder)
+
+
+def leave(rank, folder):
+    # gloo's threads now and then abort a process that tears its group down (1 of 12 with torch 2.13): what it had to do is done.
     dist.barrier()
-    dist.destroy_process_group()
+    Path(f"{folder}.rank{rank}").touch()
+    os._exit(0)
 
 
 def spawn(function, world, folder):
@@ -369,6 +375,7 @@ def spawn(function, world, folder):
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
     mp.spawn(function, args=(world, port, str(folder)), nprocs=world)
+    assert all(Path(f"{folder}.rank{rank}").exists() for rank in range(world))
 
 
 @pytest.fixture(scope="module")
