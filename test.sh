@@ -18,12 +18,12 @@ say "installing what is missing"
 cmake/install_packages.sh test
 tests/packaging/install.sh build/dev/packaging
 
-# Each test runs once: unit and contract suites under the sanitizers, if these run. A clean build takes half as long.
+# Each test runs once: unit and contract suites under the sanitizers, if these run.
 unit_tests=$([ "$what" = quick ] && echo ON || echo OFF)
 say "dev preset: build"
 cmake --preset dev -D CAIRN_BUILD_UNIT_TESTS="$unit_tests" >/dev/null
 cmake --build --preset dev
-say "dev preset: all tests"
+say "dev preset: tests"
 ctest --preset dev -j2
 
 if [ "$what" = quick ]; then exit 0; fi

@@ -364,7 +364,7 @@ def rank_loads(rank, world, port, folder):
 
 
 def leave(rank, folder):
-    # gloo's threads now and then abort a process that tears its group down (1 of 12 with torch 2.13): what it had to do is done.
+    # gloo's threads now and then abort a process that tears its group down (2 of 24 runs with torch 2.13): what it had to do is done.
     dist.barrier()
     Path(f"{folder}.rank{rank}").touch()
     os._exit(0)
