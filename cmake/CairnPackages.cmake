@@ -21,6 +21,8 @@ if(NOT CAIRN_CLIENT_ONLY)
   find_package(yaml-cpp REQUIRED)
   find_package(CLI11 REQUIRED)
   pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
+  pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
+  pkg_check_modules(PUGIXML REQUIRED IMPORTED_TARGET pugixml)
   find_library(CAIRN_GRPC_REFLECTION grpc++_reflection REQUIRED)
 endif()
 

@@ -7,6 +7,7 @@
 #include "client/cli/checkpoint_output.h"
 #include "client/cli/connect.h"
 #include "client/cli/diff_source.h"
+#include "client/cli/place.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/save_ref.h"
 #include "client/cli/session_key.h"
@@ -69,8 +70,8 @@ absl::StatusOr<WrittenTarget> WriteTarget(CommandContext& context, const TargetR
   CAIRN_ASSIGN_OR_RETURN(TargetFile target, ResolveTarget(request.destination, request.to));
   RecipeRequest cast;
   cast.float_dtype = request.float_dtype;
-  SetResumeIdentity(request.to, cast, absl::StrCat(request.verb, "\n", request.identity), target);
-  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointWriter> writer, cairn::CreateTarget(target));
+  SetResume(context, request.to, cast, absl::StrCat(request.verb, "\n", request.identity), target);
+  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointWriter> writer, CreateTarget(context, target));
   CAIRN_ASSIGN_OR_RETURN(const TransferResult result,
                          RunTransfer(context, absl::StrCat(request.verb, " ", target.path), reader, plan, *writer,
                                      target.options.drop_unsupported));
@@ -94,6 +95,7 @@ nlohmann::json TargetToJson(const WrittenTarget& written) {
     json["bytes_resumed"] = written.bytes_skipped;
   } else {
     json["format"] = written.format;
+    json["bytes_resumed"] = written.bytes_skipped;
   }
   return json;
 }

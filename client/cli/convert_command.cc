@@ -32,26 +32,27 @@ absl::Status Run(CommandContext& context, const Options& options) {
                          DtypeForTarget(options.from.dtype, *target.format));
   CAIRN_ASSIGN_OR_RETURN(RecipeRequest request, MakeRecipeRequest(options.from, dtype));
   request.weight_marks = target.format->traits().values;
-  CAIRN_ASSIGN_OR_RETURN(const OpenedFile source, OpenLocalFile(options.source));
+  CAIRN_ASSIGN_OR_RETURN(const OpenedFile source, OpenLocalFile(options.source, context.cancellation));
   CAIRN_RETURN_IF_ERROR(CheckOptimizerOptions(options.from, source.spec));
   CAIRN_RETURN_IF_ERROR(ReportLeftOut(context, options.from, source.reader->index()));
-  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<Recipe> recipe, MakeRecipe(context, *source.reader, source.spec.path, request));
+  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<Recipe> recipe, MakeRecipe(context, *source.reader, source.place.tree.get(), request));
   const ConvertPlan& plan = recipe->plan();
   NoteDefaultCast(context, options.from,
                   std::count_if(plan.steps.begin(), plan.steps.end(),
                                 [](const auto& step) { return step.from != step.to; }));
 
+  std::string state;
   if (options.to.resume) {
-    CAIRN_ASSIGN_OR_RETURN(const std::string state, FileIdentity(source.spec.path));
-    SetResumeIdentity(options.to, request, absl::StrCat(options.source, "\n", state), target);
+    CAIRN_ASSIGN_OR_RETURN(state, SourceIdentity(source));
   }
-  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointWriter> writer, cairn::CreateTarget(target));
+  SetResume(context, options.to, request, absl::StrCat(options.source, "\n", state), target);
+  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointWriter> writer, CreateTarget(context, target));
   CAIRN_ASSIGN_OR_RETURN(
       const TransferResult result,
       RunTransfer(context, absl::StrCat("convert ", target.path), recipe->reader(), plan, *writer,
                   target.options.drop_unsupported));
   if (context.console.json()) {
-    nlohmann::json report = {{"source", source.spec.path},
+    nlohmann::json report = {{"source", source.shown},
                              {"source_format", std::string(source.spec.format->name())},
                              {"path", target.path},
                              {"format", std::string(target.format->name())},
@@ -81,7 +82,8 @@ void AddConvertCommand(CommandSet& commands) {
        "cairn convert params::streaming_params model/ --to safetensors --max-shard-size 5GB",
        "cairn convert ref::team/run@1000 server::/exports/run.safetensors    # runs in the daemon",
        "cairn convert lightning.ckpt model.safetensors --weights-only --exclude '**/*.inv_freq'",
-       "cairn convert Llama-3-8B/ params::llama --map hf-llama:easylm"},
+       "cairn convert Llama-3-8B/ params::llama --map hf-llama:easylm",
+       "cairn convert train_state/ model.safetensors --weights-only --resume     # again, if it was interrupted"},
       [options](CommandContext& context) { return Run(context, *options); });
   command->add_option("SRC", options->source, "File or folder, PATH or PREFIX::PATH; the format is detected. Of a daemon: ref::REF or server::PATH")
       ->required();

@@ -1,6 +1,3 @@
-#include <sys/stat.h>
-
-#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -16,19 +13,22 @@
 #include "client/cli/exit_code.h"
 #include "client/cli/heat_map.h"
 #include "client/cli/local_file.h"
+#include "client/cli/place.h"
+#include "client/cli/remote_diff.h"
 #include "client/cli/text.h"
+#include "client/transfer/diff_entries.h"
 #include "common/base/status_macros.h"
 #include "common/diff/arithmetic.h"
 #include "common/diff/compare.h"
+#include "common/diff/diff_asset.h"
 #include "common/diff/exact_diff.h"
+#include "common/diff/selected_reader.h"
 #include "common/format/cairndiff/cairndiff_format.h"
 #include "common/io/posix_file.h"
 #include "nlohmann/json.hpp"
 
 namespace cairn::cli {
 namespace {
-
-constexpr char kDiffTemporaryName[] = "diff";
 
 struct Options {
   std::string base;
@@ -75,122 +75,121 @@ absl::Status WritePlot(const Options& options, const LayerTable& layers, const s
   return sink->Close();
 }
 
+DiffReportOptions ReportOptions(const Options& options) {
+  return {options.only, options.summary, options.absolute || options.relative};
+}
+
+absl::Status FinishReport(CommandContext& context, const Options& options, DiffReport& report, LayerTable& layers, const std::string& title) {
+  report.Finish(layers);
+  if (!options.plot.empty()) CAIRN_RETURN_IF_ERROR(WritePlot(options, layers, title));
+  if (report.different()) context.exit_code = kExitDifferent;
+  return absl::OkStatus();
+}
+
 absl::Status Report(CommandContext& context, const Options& options, DiffSource& base, DiffSource& target) {
   CompareOptions compare;
   compare.tolerance = {options.absolute.value_or(0), options.relative.value_or(0)};
-  compare.base_digests = base.digests;
-  compare.target_digests = target.digests;
+  compare.base_digests = base.side.digests;
+  compare.target_digests = target.side.digests;
   compare.cancellation = context.cancellation;
   const std::unique_ptr<ProgressMeter> meter = context.console.StartProgress(absl::StrCat("diff ", target.label));
   compare.progress = [&](uint64_t done, uint64_t total) { meter->Update({done, total, 0}); };
-  DiffReport report(context, {options.only, options.summary, options.absolute || options.relative});
+  DiffReport report(context, ReportOptions(options));
   LayerTable layers;
   CAIRN_RETURN_IF_ERROR(
-      CompareCheckpoints(*base.reader, *target.reader, compare, [&](const EntryComparison& entry) {
+      CompareCheckpoints(*base.side.reader, *target.side.reader, compare, [&](const EntryComparison& entry) {
         meter->Clear();
         report.Add(entry);
         layers.Add(entry);
         return absl::OkStatus();
       }));
   meter->Clear();
-  report.Finish(layers);
-  if (!options.plot.empty()) {
-    CAIRN_RETURN_IF_ERROR(WritePlot(options, layers, absl::StrCat(base.label, " -> ", target.label)));
-  }
-  if (report.different()) context.exit_code = kExitDifferent;
-  return absl::OkStatus();
+  return FinishReport(context, options, report, layers, absl::StrCat(base.label, " -> ", target.label));
 }
 
-absl::StatusOr<ExactDiffReport> WriteFile(CommandContext& context, const Options& options, DiffSource& base,
-                                          DiffSource& target, ByteSink& sink) {
+ExactDiffOptions ExactOptions(CommandContext& context, DiffSource& base, DiffSource& target, ProgressMeter& meter) {
   ExactDiffOptions exact;
   exact.base_label = base.label;
   exact.target_label = target.label;
   exact.cancellation = context.cancellation;
-  const std::unique_ptr<ProgressMeter> meter = context.console.StartProgress(absl::StrCat("diff ", options.output));
-  exact.progress = [&](uint64_t done, uint64_t total) { meter->Update({done, total, 0}); };
-  return WriteExactDiff(*base.reader, *target.reader, exact, sink);
+  exact.progress = [&meter](uint64_t done, uint64_t total) { meter.Update({done, total, 0}); };
+  return exact;
 }
 
-void PrintExact(CommandContext& context, const ExactDiffReport& report, WrittenTarget written) {
+client::DiffResult Numbers(const ExactDiffReport& report) {
+  client::DiffResult result;
+  result.target_bytes = report.target_bytes;
+  result.diff_bytes = report.diff_bytes;
+  result.base_digest = report.base_content.ToHex();
+  result.target_digest = report.target_content.ToHex();
+  return result;
+}
+
+void PrintExact(CommandContext& context, const client::DiffResult& report, const WrittenTarget& written) {
   if (context.console.json()) {
     nlohmann::json json = TargetToJson(written);
     json["mode"] = "exact";
     json["target_bytes"] = report.target_bytes;
     json["diff_bytes"] = report.diff_bytes;
-    json["base_digest"] = report.base_content.ToHex();
-    json["target_digest"] = report.target_content.ToHex();
+    json["base_digest"] = report.base_digest;
+    json["target_digest"] = report.target_digest;
     context.console.PrintJson(json);
     return;
   }
   if (written.checkpoint) context.console.PrintLine(TargetLine(written));
   context.console.PrintLine(absl::StrCat(
-      written.path, "  exact diff of ", FormatBytes(report.diff_bytes), " for a target of ", FormatBytes(report.target_bytes),
-      "; base ", report.base_content.ToHex().substr(0, 12), ", target ", report.target_content.ToHex().substr(0, 12)));
+      SafeText(written.path), "  exact diff of ", FormatBytes(report.diff_bytes), " for a target of ", FormatBytes(report.target_bytes),
+      "; base ", report.base_digest.substr(0, 12), ", target ", report.target_digest.substr(0, 12)));
+}
+
+void PrintArithmetic(CommandContext& context, uint64_t elements, uint64_t inexact, const WrittenTarget& written) {
+  if (context.console.json()) {
+    nlohmann::json json = TargetToJson(written);
+    json["mode"] = "arithmetic";
+    json["elements"] = elements;
+    json["inexact_elements"] = inexact;
+    context.console.PrintJson(json);
+    return;
+  }
+  context.console.PrintLine(TargetLine(written));
+  context.console.PrintLine(
+      absl::StrCat(FormatCount(inexact), " of ", FormatCount(elements), " elements would not come back exactly"));
 }
 
 absl::Status WriteExact(CommandContext& context, const Options& options, DiffSource& base, DiffSource& target,
                         const TargetRequest& request) {
+  const std::unique_ptr<ProgressMeter> meter = context.console.StartProgress(absl::StrCat("diff ", options.output));
+  const ExactDiffOptions exact = ExactOptions(context, base, target, *meter);
   if (!IsRefTarget(options.output)) {
     CAIRN_ASSIGN_OR_RETURN(const FileSpec spec, ParseFileArgument(options.output));
     CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<SinkTree> tree,
                            CreateSinkTree(spec.path, {.overwrite = options.to.overwrite}));
     CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<ByteSink> sink, tree->Create(""));
-    CAIRN_ASSIGN_OR_RETURN(const ExactDiffReport report, WriteFile(context, options, base, target, *sink));
+    CAIRN_ASSIGN_OR_RETURN(const ExactDiffReport report, WriteExactDiff(*base.side.reader, *target.side.reader, exact, *sink));
     CAIRN_RETURN_IF_ERROR(sink->Close());
     sink.reset();
     CAIRN_RETURN_IF_ERROR(tree->Commit());
+    meter->Clear();
     WrittenTarget written;
     written.path = spec.path;
     written.format = "cairndiff";
     written.entries = 1;
     written.bytes = report.diff_bytes;
-    PrintExact(context, report, written);
+    PrintExact(context, Numbers(report), written);
     return absl::OkStatus();
   }
   // A daemon wants to know how long an asset is before it takes its first byte, so the diff lies in a file for a while.
   std::error_code error;
   const std::filesystem::path folder = std::filesystem::temp_directory_path(error);
   if (error) return ErrnoStatus(error.value(), "find the folder for temporary files", "TMPDIR");
-  const std::string path = TemporaryPath(folder.string(), kDiffTemporaryName);
-  // It is as private as the two checkpoints, in a folder that everybody may look into.
-  const mode_t mask = ::umask(0077);
-  absl::StatusOr<std::unique_ptr<ByteSink>> created = CreateFileSink(path, {.durable = false});
-  ::umask(mask);
-  CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<ByteSink> sink, std::move(created));
-  CAIRN_ASSIGN_OR_RETURN(const ExactDiffReport report, WriteFile(context, options, base, target, *sink));
-  CAIRN_RETURN_IF_ERROR(sink->Close());
-  sink.reset();
-  const auto open = [&]() -> absl::StatusOr<std::unique_ptr<CheckpointReader>> {
-    CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<const SourceTree> tree, OpenSourceTree(path));
-    return CairnDiffFormat().Open(std::move(tree), {});
-  };
-  const absl::StatusOr<std::unique_ptr<CheckpointReader>> reader = open();
-  // It is read through what is open now, and gone whatever happens to this process.
-  std::filesystem::remove(path, error);
-  CAIRN_RETURN_IF_ERROR(reader.status());
-  CAIRN_ASSIGN_OR_RETURN(WrittenTarget written, WriteTarget(context, request, **reader));
-  PrintExact(context, report, std::move(written));
+  ExactDiffReport report;
+  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointReader> diff,
+                         MakeDiffAsset(*base.side.reader, *target.side.reader, exact, folder.string(), &report));
+  meter->Clear();
+  CAIRN_ASSIGN_OR_RETURN(const WrittenTarget written, WriteTarget(context, request, *diff));
+  PrintExact(context, Numbers(report), written);
   return absl::OkStatus();
 }
-
-// The same entries with more metadata.
-class LabelledReader final : public CheckpointReader {
- public:
-  LabelledReader(CheckpointReader& source, std::map<std::string, std::string> metadata)
-      : source_(source), index_(source.index()) {
-    for (auto& [key, value] : metadata) index_.metadata[key] = value;
-  }
-  const CheckpointIndex& index() const override { return index_; }
-  absl::Status ReadAt(size_t entry, uint64_t offset, absl::Span<char> dst) override {
-    return source_.ReadAt(entry, offset, dst);
-  }
-  absl::Status WillRead(absl::Span<const EntryRange> ranges) override { return source_.WillRead(ranges); }
-
- private:
-  CheckpointReader& source_;
-  CheckpointIndex index_;
-};
 
 absl::Status WriteArithmetic(CommandContext& context, const Options& options, DiffSource& base, DiffSource& target,
                              const TargetRequest& request) {
@@ -203,26 +202,53 @@ absl::Status WriteArithmetic(CommandContext& context, const Options& options, Di
   }
   CAIRN_ASSIGN_OR_RETURN(
       const std::unique_ptr<ArithmeticReader> difference,
-      ArithmeticReader::Open(*base.reader, *target.reader, {ArithmeticOperation::kDifference, dtype}));
+      ArithmeticReader::Open(*base.side.reader, *target.side.reader, {ArithmeticOperation::kDifference, dtype}));
   LabelledReader labelled(*difference,
                           {{kDiffModeKey, "arithmetic"}, {kDiffBaseKey, base.label}, {kDiffTargetKey, target.label}});
   CAIRN_ASSIGN_OR_RETURN(const WrittenTarget written, WriteTarget(context, request, labelled));
-  if (context.console.json()) {
-    nlohmann::json json = TargetToJson(written);
-    json["mode"] = "arithmetic";
-    json["elements"] = difference->elements();
-    json["inexact_elements"] = difference->inexact();
-    context.console.PrintJson(json);
-    return absl::OkStatus();
-  }
-  context.console.PrintLine(TargetLine(written));
-  context.console.PrintLine(absl::StrCat(FormatCount(difference->inexact()), " of ", FormatCount(difference->elements()),
-                                         " elements would not come back exactly"));
+  PrintArithmetic(context, difference->elements(), difference->inexact(), written);
   return absl::OkStatus();
 }
 
-absl::Status Run(CommandContext& context, const Options& options) {
+absl::Status RunInDaemon(CommandContext& context, const Options& options, const DaemonPlaces& places) {
+  RemoteDiffRequest request;
+  request.verb = "diff";
+  request.sources = {options.base, options.target};
+  request.places = places;
+  request.destination = options.output;
+  request.mode = options.mode;
+  request.dtype = options.dtype;
+  request.select = options.select;
+  request.to = options.to;
+  if (!options.output.empty()) {
+    CAIRN_ASSIGN_OR_RETURN(const RemoteDiff diff, DiffRemotely(context, std::move(request)));
+    if (options.exact()) {
+      PrintExact(context, diff.result, diff.written);
+    } else {
+      PrintArithmetic(context, diff.result.elements, diff.result.inexact_elements, diff.written);
+    }
+    return absl::OkStatus();
+  }
+  CAIRN_ASSIGN_OR_RETURN(const RemoteReport remote,
+                         ReportRemotely(context, std::move(request), options.absolute.value_or(0), options.relative.value_or(0)));
+  DiffReport report(context, ReportOptions(options));
+  LayerTable layers;
+  for (const client::EntryDiff& entry : remote.result.entries) {
+    const EntryComparison comparison = transfer::ToComparison(entry);
+    report.Add(comparison);
+    layers.Add(comparison);
+  }
+  return FinishReport(context, options, report, layers, remote.title);
+}
+
+absl::Status Run(CommandContext& context, Options options) {
   CAIRN_RETURN_IF_ERROR(CheckOptions(options));
+  CAIRN_ASSIGN_OR_RETURN(const std::optional<DaemonPlaces> places, FindDaemonPlaces({options.base, options.target}, options.output));
+  if (places.has_value()) {
+    const absl::Status done = RunInDaemon(context, options, *places);
+    if (!FallsBack(context, done, *places)) return done;
+  }
+  options.output = WithoutRefPrefix(options.output);
   TargetRequest request;
   request.verb = "diff";
   request.destination = options.output;
@@ -258,10 +284,10 @@ void AddDiffCommand(CommandSet& commands) {
        "cairn diff base.safetensors tuned.safetensors --summary --plot tuned.svg",
        "cairn diff expected.safetensors got.safetensors --rtol 1e-3 --atol 1e-6    # 0: close enough, 7: not",
        "cairn diff base.safetensors tuned.safetensors --output tuned.cairndiff",
-       "cairn diff team/base@1 team/tuned@1 --output team/tuned-diff@1",
+       "cairn diff team/base@1 team/tuned@1 --output team/tuned-diff@1             # runs in the daemon",
        "cairn diff params::base params::tuned --mode arithmetic --dtype bf16 --output params::delta"},
       [options](CommandContext& context) { return Run(context, *options); });
-  command->add_option("BASE", options->base, "A ref; or a file: PREFIX::PATH, or a path that exists")->required();
+  command->add_option("BASE", options->base, "A ref; or a file: PREFIX::PATH, or a path that exists; or, on the daemon's machine, server::PATH")->required();
   command->add_option("TARGET", options->target, "The same")->required();
   command->add_option("--select", options->select, "Only these entries: paths, prefixes (params/), globs (**/kernel); !PATTERN leaves out")
       ->type_name("PATTERN...");

@@ -45,12 +45,12 @@ std::string Layout(const Entry& entry) {
   return "";
 }
 
-std::string StatisticsText(const TensorStatistics& s) {
+std::string StatisticsText(const TensorSummary& s) {
   const std::string share = absl::StrCat(Share(s.changed, s.elements), " of ", FormatCount(s.elements), " changed");
   if (!s.has_values) return share;
-  std::string text = absl::StrCat(share, ", abs max ", Number(s.max_absolute), " mean ", Number(s.MeanAbsolute()),
-                                  ", rel max ", Number(s.max_relative), " mean ", Number(s.MeanRelative()), ", L2 ",
-                                  Number(s.Norm()), ", cos ", absl::StrFormat("%.6f", s.Cosine()));
+  std::string text = absl::StrCat(share, ", abs max ", Number(s.max_absolute), " mean ", Number(s.mean_absolute),
+                                  ", rel max ", Number(s.max_relative), " mean ", Number(s.mean_relative), ", L2 ",
+                                  Number(s.norm), ", cos ", absl::StrFormat("%.6f", s.cosine));
   if (s.base_nan + s.target_nan > 0) absl::StrAppend(&text, ", NaN ", s.base_nan, " -> ", s.target_nan);
   if (s.base_infinite + s.target_infinite > 0) absl::StrAppend(&text, ", Inf ", s.base_infinite, " -> ", s.target_infinite);
   return text;
@@ -97,7 +97,7 @@ nlohmann::json ToJson(const EntryComparison& entry) {
   if (entry.base != nullptr) PutLayout(*entry.base, "base_", json);
   if (entry.target != nullptr) PutLayout(*entry.target, "", json);
   if (!entry.statistics) return json;
-  const TensorStatistics& s = *entry.statistics;
+  const TensorSummary& s = *entry.statistics;
   json["elements"] = s.elements;
   json["changed_elements"] = s.changed;
   json["changed_share"] = s.elements == 0 ? 0.0 : static_cast<double>(s.changed) / static_cast<double>(s.elements);
@@ -105,12 +105,12 @@ nlohmann::json ToJson(const EntryComparison& entry) {
   json["outside_tolerance"] = s.outside;
   if (!s.has_values) return json;
   json["max_absolute"] = JsonNumber(s.max_absolute);
-  json["mean_absolute"] = JsonNumber(s.MeanAbsolute());
+  json["mean_absolute"] = JsonNumber(s.mean_absolute);
   json["max_relative"] = JsonNumber(s.max_relative);
-  json["mean_relative"] = JsonNumber(s.MeanRelative());
-  json["l2"] = JsonNumber(s.Norm());
+  json["mean_relative"] = JsonNumber(s.mean_relative);
+  json["l2"] = JsonNumber(s.norm);
   json["relative_l2"] = JsonNumber(s.RelativeNorm());
-  json["cosine"] = JsonNumber(s.Cosine());
+  json["cosine"] = JsonNumber(s.cosine);
   json["base_nan"] = s.base_nan;
   json["base_inf"] = s.base_infinite;
   json["nan"] = s.target_nan;

@@ -6,63 +6,21 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "client/cli/connect.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/local_file.h"
 #include "client/transfer/remote_reader.h"
 #include "common/base/annotate.h"
+#include "common/base/error_info.h"
 #include "common/base/status_macros.h"
+#include "common/diff/diff_asset.h"
 #include "common/format/cairndiff/diff_file.h"
 #include "common/io/posix_file.h"
 #include "common/tensor/ref.h"
 
 namespace cairn::cli {
 namespace {
-
-// Some entries of another reader.
-class SelectedReader final : public CheckpointReader {
- public:
-  SelectedReader(std::unique_ptr<CheckpointReader> source, const Selection& selection) : source_(std::move(source)) {
-    index_.metadata = source_->index().metadata;
-    for (size_t i = 0; i < source_->index().entries.size(); ++i) {
-      const Entry& entry = source_->index().entries[i];
-      if (!selection.Matches(entry.path)) continue;
-      chosen_.push_back(i);
-      index_.entries.push_back(entry);
-    }
-  }
-  const std::vector<size_t>& chosen() const { return chosen_; }
-
-  const CheckpointIndex& index() const override { return index_; }
-  absl::Status ReadAt(size_t entry, uint64_t offset, absl::Span<char> dst) override {
-    return source_->ReadAt(chosen_[entry], offset, dst);
-  }
-  absl::Status WillRead(absl::Span<const EntryRange> ranges) override {
-    std::vector<EntryRange> of_source(ranges.begin(), ranges.end());
-    for (EntryRange& range : of_source) range.entry = chosen_[range.entry];
-    return source_->WillRead(of_source);
-  }
-
- private:
-  const std::unique_ptr<CheckpointReader> source_;
-  CheckpointIndex index_;
-  std::vector<size_t> chosen_;
-};
-
-// An asset as a file. One thread.
-class AssetSource final : public ByteSource {
- public:
-  AssetSource(std::unique_ptr<CheckpointReader> reader, std::string name)
-      : reader_(std::move(reader)), size_(reader_->index().entries[0].byte_size), name_(std::move(name)) {}
-  uint64_t size() const override { return size_; }
-  const std::string& name() const override { return name_; }
-  absl::Status ReadAt(uint64_t offset, absl::Span<char> dst) const override { return reader_->ReadAt(0, offset, dst); }
-
- private:
-  const std::unique_ptr<CheckpointReader> reader_;
-  const uint64_t size_;
-  const std::string name_;
-};
 
 absl::StatusOr<std::unique_ptr<transfer::RemoteReader>> OpenRef(CommandContext& context, const std::string& text) {
   CAIRN_RETURN_IF_ERROR(CheckRefArgument(text));
@@ -73,67 +31,62 @@ absl::StatusOr<std::unique_ptr<transfer::RemoteReader>> OpenRef(CommandContext& 
   return reader;
 }
 
-bool StoresDiff(const CheckpointIndex& index) {
-  return index.entries.size() == 1 && index.entries[0].kind == EntryKind::kAsset &&
-         index.entries[0].path == KeyPath::Of({kDiffAssetName});
+// `argument` may have a prefix that says that it is no file.
+absl::StatusOr<std::unique_ptr<transfer::RemoteReader>> OpenRefArgument(CommandContext& context, const std::string& argument) {
+  const std::string text = WithoutRefPrefix(argument);
+  absl::StatusOr<std::unique_ptr<transfer::RemoteReader>> remote = OpenRef(context, text);
+  if (remote.ok() || text != argument) return remote;
+  return TakenForRef(remote.status(), text);
 }
 
-// A name that was meant as a file's, and is none's, would otherwise be an error about a daemon.
-absl::StatusOr<std::unique_ptr<transfer::RemoteReader>> OpenRefArgument(CommandContext& context, const std::string& text) {
-  absl::StatusOr<std::unique_ptr<transfer::RemoteReader>> remote = OpenRef(context, text);
-  if (remote.ok() || absl::StrContains(text, '@')) return remote;
-  return Annotate(remote.status(), absl::StrCat("there is no file ", text, ", so it was taken for a ref"));
-}
+// A file here: what is neither a ref nor on the daemon's machine.
+bool IsLocal(const std::string& text) { return !DaemonPlace(text).has_value() && IsFileArgument(text); }
 
 }  // namespace
 
+absl::Status TakenForRef(const absl::Status& status, const std::string& text) {
+  if (absl::StrContains(text, '@')) return status;
+  return Annotate(status, absl::StrCat("there is no file ", text, ", so it was taken for a ref"));
+}
+
+std::string WithoutRefPrefix(const std::string& text) {
+  return std::string(absl::StripPrefix(text, "ref::"));
+}
+
 absl::StatusOr<DiffSource> OpenDiffSource(CommandContext& context, const std::string& text) {
   DiffSource source;
-  if (IsFileArgument(text)) {
+  if (IsLocal(text)) {
     CAIRN_ASSIGN_OR_RETURN(OpenedFile file, OpenLocalFile(text));
     CAIRN_ASSIGN_OR_RETURN(const std::string identity, FileIdentity(file.spec.path));
     const std::filesystem::path path(file.spec.path);
     source.label = (path.has_filename() ? path : path.parent_path()).filename().string();
     source.identity = absl::StrCat(text, "\n", identity);
-    source.reader = std::move(file.reader);
+    source.side.reader = std::move(file.reader);
     return source;
   }
   CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<transfer::RemoteReader> remote, OpenRefArgument(context, text));
   source.label = remote->checkpoint().ShownRef();
   source.uid_ref = source.identity = remote->checkpoint().UidRef();
-  source.digests = remote->digests();
-  source.reader = std::move(remote);
+  source.side.digests = remote->digests();
+  source.side.reader = std::move(remote);
   return source;
+}
+
+absl::Status AsSelectUsage(const absl::Status& status) {
+  if (GetErrorInfo(status).reason != kSelectReason) return status;
+  return UsageError(absl::StrCat("--", status.message()));
 }
 
 absl::Status SelectInBoth(const std::vector<std::string>& patterns, DiffSource& first, DiffSource& second) {
   if (patterns.empty()) return absl::OkStatus();
-  const absl::StatusOr<Selection> selection = Selection::Parse(patterns);
-  if (!selection.ok()) return UsageError(absl::StrCat("--select: ", selection.status().message()));
-  std::vector<const KeyPath*> paths;
-  for (const DiffSource* source : {&first, &second}) {
-    for (const Entry& entry : source->reader->index().entries) paths.push_back(&entry.path);
-  }
-  if (const std::vector<std::string> unmatched = selection->Unmatched(paths); !unmatched.empty()) {
-    return UsageError(absl::StrCat("--select: matches nothing: ", absl::StrJoin(unmatched, ", ")));
-  }
-  for (DiffSource* source : {&first, &second}) {
-    auto selected = std::make_unique<SelectedReader>(std::move(source->reader), *selection);
-    if (!source->digests.empty()) {
-      std::vector<std::string> digests;
-      for (const size_t entry : selected->chosen()) digests.push_back(source->digests[entry]);
-      source->digests = std::move(digests);
-    }
-    source->reader = std::move(selected);
-    CAIRN_RETURN_IF_ERROR(source->reader->index().Check());
-    absl::StrAppend(&source->identity, "\n", absl::StrJoin(patterns, "\n"));
-  }
+  CAIRN_RETURN_IF_ERROR(AsSelectUsage(cairn::SelectInBoth(patterns, first.side, second.side)));
+  for (DiffSource* source : {&first, &second}) absl::StrAppend(&source->identity, "\n", absl::StrJoin(patterns, "\n"));
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<ByteSource>> OpenDiffBytes(CommandContext& context, const std::string& text,
                                                           std::string* identity) {
-  if (IsFileArgument(text)) {
+  if (IsLocal(text)) {
     CAIRN_ASSIGN_OR_RETURN(FileSpec spec, ParseFileArgument(text));
     CAIRN_ASSIGN_OR_RETURN(*identity, FileIdentity(spec.path));
     std::error_code ignored;
@@ -147,13 +100,37 @@ absl::StatusOr<std::unique_ptr<ByteSource>> OpenDiffBytes(CommandContext& contex
   if (!StoresDiff(remote->index())) return std::unique_ptr<ByteSource>();
   *identity = remote->checkpoint().UidRef();
   std::string name = remote->checkpoint().ShownRef();
-  return std::make_unique<AssetSource>(std::move(remote), std::move(name));
+  return StoredDiffBytes(std::move(remote), std::move(name));
 }
 
 bool IsRefTarget(const std::string& text) {
   if (IsFileArgument(text)) return false;
   const absl::StatusOr<Ref> ref = Ref::Parse(text);
   return ref.ok() && ref->step.has_value();
+}
+
+absl::StatusOr<std::optional<DaemonPlaces>> FindDaemonPlaces(const std::vector<std::string>& sources, const std::string& output) {
+  DaemonPlaces places;
+  std::string local, remote;  // One of each, for the message.
+  const auto take = [&](const std::string& text, bool is_ref) {
+    client::ConvertPlace place;
+    if (std::optional<client::ConvertPlace> named = DaemonPlace(text); named.has_value()) {
+      place = *std::move(named);
+    } else if (is_ref) {
+      place.ref = text;
+    } else {
+      local = text;
+    }
+    if (!place.path.empty()) remote = text;
+    return place;
+  };
+  for (const std::string& source : sources) places.sources.push_back(take(source, !IsFileArgument(source)));
+  if (!output.empty()) places.output = take(output, IsRefTarget(output));
+  places.files = !remote.empty();
+  if (local.empty()) return places;
+  if (!places.files) return std::nullopt;
+  return UsageError(absl::StrCat("\"", remote, "\" is on the daemon's machine and \"", local,
+                                 "\" is a file here: write server::PATH for both, or push one of them and name a ref"));
 }
 
 }  // namespace cairn::cli

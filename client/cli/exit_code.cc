@@ -9,6 +9,7 @@ namespace {
 
 constexpr absl::string_view kUsage = "USAGE";
 constexpr absl::string_view kDamagedFile = "DAMAGED_FILE";
+constexpr absl::string_view kUrlFailed = "URL_FAILED";  // Of servers other than a daemon (common/net/http_client.h).
 constexpr absl::string_view kTlsReason = "TLS_";  // How reasons begin for which no connection comes about.
 
 }  // namespace
@@ -57,6 +58,7 @@ std::string HintFor(const absl::Status& status, absl::string_view server) {
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kDeadlineExceeded:
+      if (GetErrorInfo(status).reason == kUrlFailed) return "";
       return absl::StrCat(
           "is a daemon running at ", server,
           "? Start one with \"cairnd --data-dir DIR\", or name another with --server or CAIRN_SERVER");

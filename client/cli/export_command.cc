@@ -14,7 +14,6 @@
 #include "client/cli/transfer.h"
 #include "client/transfer/local_export.h"
 #include "common/base/status_macros.h"
-#include "common/format/checkpoint_file.h"
 #include "common/tensor/ref.h"
 #include "nlohmann/json.hpp"
 
@@ -35,14 +34,12 @@ absl::Status Run(CommandContext& context, const Options& options) {
   // A prefix is for the daemon to understand, which may know more formats than this program.
   spec.target = *DaemonPlace(absl::StrCat("server::", options.destination));
   if (spec.target.path.empty()) return UsageError(absl::StrCat("\"", options.destination, "\": expected a path"));
-  if (spec.target.format.empty() && options.to.format.empty()) {
-    FileSpec named;
-    named.path = spec.target.path;
-    const absl::StatusOr<cairn::TargetFile> by_name = cairn::ResolveTarget(named, TargetFileOptions{});
-    // EasyLM's own names mean its default dtype too.
-    if (by_name.ok() && cairn::DefaultFloatDtype(*by_name->format).has_value()) spec.target.format = std::string(by_name->format->name());
+  if (IsUrl(spec.target.path)) {
+    return UsageError("export writes files of this machine; use cairn pull for s3:// that is written from here, or cairn convert with server:: for one that the daemon writes");
   }
   CAIRN_RETURN_IF_ERROR(FillConvertSpec(options.from, options.to, spec));
+  if (spec.resume) return UsageError("--resume: an export waits for the daemon and goes on by itself, and begins anew if this program ends; pull can be resumed");
+  if (spec.assets_beside) return UsageError("--assets-beside: let the path end in '/' for a folder, which holds them, or use pull");
   const std::string path = spec.target.path;
   SinkTreeOptions sink;
   sink.overwrite = options.to.overwrite;

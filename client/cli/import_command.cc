@@ -81,6 +81,10 @@ absl::Status Run(CommandContext& context, const Options& options) {
   spec.source = *DaemonPlace(absl::StrCat("server::", options.source));
   spec.target.ref = ref.ToString();
   if (spec.source.path.empty()) return UsageError(absl::StrCat("\"", options.source, "\": expected a path"));
+  if (IsUrl(spec.source.path)) {
+    return UsageError(absl::StrCat("import sends files of this machine; use cairn push for a URL that is read here, or cairn convert server::",
+                                   ShownPlace(spec.source.path), " ref::", ref.ToString(), " for one that the daemon reads"));
+  }
   CAIRN_ASSIGN_OR_RETURN(spec.metadata, ParseMetadata(options.metadata));
   CAIRN_RETURN_IF_ERROR(FillConvertSpec(options.from, TargetOptions{.overwrite = options.overwrite}, spec));
   CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<transfer::LocalImport> files,

@@ -23,6 +23,8 @@
 namespace cairn::cli {
 namespace {
 
+constexpr absl::string_view kPrevious = "previous";  // As --parent; a checkpoint of that name is previous@latest.
+
 struct Options {
   std::string source;
   std::string ref;
@@ -30,6 +32,7 @@ struct Options {
   std::vector<std::string> metadata;
   std::vector<std::string> tags;
   std::string parent;
+  std::string parent_file;
   std::string session_key;
   bool overwrite = false;
   bool keep_session = false;
@@ -49,20 +52,24 @@ absl::Status CheckOptions(const Options& options) {
   if (const absl::Status parent = Ref::Parse(options.parent).status(); !options.parent.empty() && !parent.ok()) {
     return UsageError(absl::StrCat("--parent: ", parent.message()));
   }
+  if (!options.parent_file.empty() && options.parent.empty()) {
+    return UsageError("--parent-file: says what the parent holds, so --parent must say which checkpoint that is");
+  }
   for (const std::string& tag : options.tags) {
     if (const absl::Status status = CheckTagName(tag); !status.ok()) return UsageError(status.message());
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<client::SaveSpec> MakeSpec(const Options& options, const RecipeRequest& request,
+absl::StatusOr<client::SaveSpec> MakeSpec(const Options& options, const OpenedFile& file, const RecipeRequest& request,
                                           const CheckpointIndex& target) {
   CAIRN_ASSIGN_OR_RETURN(const Ref ref, ParseTargetRef(options.ref));
   client::SaveSpec spec;
   spec.name = ref.name;
   spec.step = *ref.step;
   spec.overwrite = options.overwrite;
-  spec.parent = options.parent;
+  spec.parent_is_previous = options.parent == kPrevious;
+  if (!spec.parent_is_previous) spec.parent = options.parent;
   spec.created_by = WhoIsThis();
   CAIRN_ASSIGN_OR_RETURN(spec.metadata, ParseMetadata(options.metadata));
   spec.session_key = options.session_key;
@@ -70,13 +77,12 @@ absl::StatusOr<client::SaveSpec> MakeSpec(const Options& options, const RecipeRe
     PushIdentity identity;
     identity.ref = ref.ToString();
     identity.source = options.source;
-    CAIRN_ASSIGN_OR_RETURN(const FileSpec file, ParseFileArgument(options.source));
-    CAIRN_ASSIGN_OR_RETURN(identity.file_identity, FileIdentity(file.path));
+    CAIRN_ASSIGN_OR_RETURN(identity.file_identity, SourceIdentity(file));
     identity.float_dtype = request.float_dtype;
     identity.select = request.select;
     identity.recipe = request.Identity();
     identity.metadata = spec.metadata;
-    identity.parent = spec.parent;
+    identity.parent = options.parent;
     identity.overwrite = spec.overwrite;
     spec.session_key = SessionKey(identity);
   }
@@ -89,6 +95,7 @@ absl::Status Report(CommandContext& context, const SavedRef& pushed, absl::Durat
     context.console.PrintJson({{"checkpoint", CheckpointToJson(pushed.checkpoint)},
                                {"already_there", pushed.was_there},
                                {"bytes_sent", pushed.progress.sent_bytes},
+                               {"bytes_sent_raw", pushed.progress.sent_raw_bytes},
                                {"bytes_resumed", pushed.progress.skipped_bytes},
                                {"bytes_deduplicated", pushed.progress.deduplicated_bytes},
                                {"seconds", absl::ToDoubleSeconds(elapsed)}});
@@ -100,7 +107,12 @@ absl::Status Report(CommandContext& context, const SavedRef& pushed, absl::Durat
     context.console.Note(absl::StrCat(
         "went on with an earlier push: ", FormatBytes(pushed.progress.skipped_bytes), " were there already"));
   }
-  context.console.PrintLine(CheckpointLine(pushed.checkpoint));
+  std::string line = CheckpointLine(pushed.checkpoint);
+  // Where bytes went as deltas, fewer were sent than they stand for.
+  if (pushed.progress.sent_bytes < pushed.progress.sent_raw_bytes) {
+    absl::StrAppend(&line, "  sent ", FormatBytes(pushed.progress.sent_bytes), " for ", FormatBytes(pushed.progress.sent_raw_bytes));
+  }
+  context.console.PrintLine(line);
   return absl::OkStatus();
 }
 
@@ -109,15 +121,24 @@ absl::Status Run(CommandContext& context, const Options& options) {
   CAIRN_ASSIGN_OR_RETURN(const std::optional<Dtype> dtype, ParseDtypeOption(options.from.dtype));
   CAIRN_RETURN_IF_ERROR(CheckOptions(options));
   CAIRN_ASSIGN_OR_RETURN(const RecipeRequest request, MakeRecipeRequest(options.from, dtype));
-  CAIRN_ASSIGN_OR_RETURN(const OpenedFile file, OpenLocalFile(options.source));
+  CAIRN_ASSIGN_OR_RETURN(const OpenedFile file, OpenLocalFile(options.source, context.cancellation));
   CAIRN_RETURN_IF_ERROR(ReportLeftOut(context, options.from, file.reader->index()));
   CAIRN_RETURN_IF_ERROR(CheckOptimizerOptions(options.from, file.spec));
-  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<Recipe> recipe, MakeRecipe(context, *file.reader, file.spec.path, request));
-  CAIRN_ASSIGN_OR_RETURN(client::SaveSpec spec, MakeSpec(options, request, recipe->plan().target));
+  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<Recipe> recipe, MakeRecipe(context, *file.reader, file.place.tree.get(), request));
+  CAIRN_ASSIGN_OR_RETURN(client::SaveSpec spec, MakeSpec(options, file, request, recipe->plan().target));
 
   CAIRN_ASSIGN_OR_RETURN(const client::Client client, ConnectForTransfer(context));
   PlannedReader source(recipe->reader(), recipe->plan());
-  CAIRN_ASSIGN_OR_RETURN(SavedRef pushed, SaveToRef(context, client, {std::move(spec), options.session_key.empty(), options.keep_session, "push"}, source));
+  // What the parent was pushed from becomes entries in the same way.
+  std::optional<OpenedFile> parent_file;
+  std::unique_ptr<Recipe> parent_recipe;
+  std::unique_ptr<PlannedReader> parent;
+  if (!options.parent_file.empty()) {
+    CAIRN_ASSIGN_OR_RETURN(parent_file, OpenLocalFile(options.parent_file, context.cancellation));
+    CAIRN_ASSIGN_OR_RETURN(parent_recipe, MakeRecipe(context, *parent_file->reader, parent_file->place.tree.get(), request));
+    parent = std::make_unique<PlannedReader>(parent_recipe->reader(), parent_recipe->plan());
+  }
+  CAIRN_ASSIGN_OR_RETURN(SavedRef pushed, SaveToRef(context, client, {std::move(spec), options.session_key.empty(), options.keep_session, "push", parent.get()}, source));
   for (const std::string& tag : options.tags) {
     client::SetTagSpec set;
     set.ref = pushed.checkpoint.UidRef();
@@ -136,7 +157,9 @@ void AddPushCommand(CommandSet& commands) {
                    {"cairn push model.safetensors team/run@1000",
                     "cairn push params::streaming_params_1000 team/run@1000 --tag best --metadata loss=1.93",
                     "cairn push trainstate::streaming_train_state_1000 team/run@1000 --weights-only",
-                    "cairn push model/ team/run@1000 --dtype bf16 --select '!**/rotary*'"},
+                    "cairn push model/ team/run@2000 --parent previous",
+                    "cairn push model/ team/run@1000 --dtype bf16 --select '!**/rotary*'",
+                    "cairn push step2.safetensors team/run@2 --parent team/run@1 --parent-file step1.safetensors"},
                    [options](CommandContext& context) { return Run(context, *options); });
   command->add_option("SRC", options->source, "File or folder, PATH or PREFIX::PATH; the format is detected")
       ->required();
@@ -149,8 +172,13 @@ void AddPushCommand(CommandSet& commands) {
   command->add_option("--tag", options->tags, "Tag to point at the checkpoint; may be repeated")
       ->type_name("TAG")
       ->allow_extra_args(false);
-  command->add_option("--parent", options->parent, "The checkpoint that this one came from")
-      ->type_name("REF");
+  command->add_option("--parent", options->parent,
+                      "The checkpoint that this one came from, or \"previous\" for the highest step of the name below it: "
+                      "what is nearly equal to that is stored as the difference")
+      ->type_name("REF|previous");
+  command->add_option("--parent-file", options->parent_file,
+                      "A file that holds what --parent does, as PATH or PREFIX::PATH: only what is different is sent")
+      ->type_name("FILE");
   command
       ->add_option("--session-key", options->session_key,
                    "Key under which a repeated push resumes [made from ref, file and options]")

@@ -8,6 +8,7 @@
 #include "client/cli/command_set.h"
 #include "client/cli/diff_source.h"
 #include "client/cli/exit_code.h"
+#include "client/cli/remote_diff.h"
 #include "common/base/status_macros.h"
 #include "common/diff/arithmetic.h"
 #include "common/diff/recover_reader.h"
@@ -42,7 +43,7 @@ absl::Status RecoverExact(CommandContext& context, DiffSource& base, std::unique
   // Not even EasyLM's files cast what shall be exact, unless somebody says so.
   CAIRN_ASSIGN_OR_RETURN(request.float_dtype, ParseDtypeOption(dtype));
   CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<RecoverReader> reader,
-                         RecoverReader::Open(*base.reader, std::move(bytes), ReadLimits(), context.cancellation));
+                         RecoverReader::Open(*base.side.reader, std::move(bytes), ReadLimits(), context.cancellation));
   CAIRN_ASSIGN_OR_RETURN(const WrittenTarget written, WriteTarget(context, request, *reader));
   // What was cast, or written in part, is no longer what the digest is of.
   const bool whole = !request.float_dtype.has_value() && !request.to.drop_unsupported;
@@ -61,13 +62,33 @@ absl::Status RecoverArithmetic(CommandContext& context, const Options& options, 
     CAIRN_ASSIGN_OR_RETURN(dtype, DtypeForTarget(options.dtype, *file.format));
   }
   CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<ArithmeticReader> sum,
-                         ArithmeticReader::Open(*base.reader, *diff.reader, {ArithmeticOperation::kSum, dtype}));
+                         ArithmeticReader::Open(*base.side.reader, *diff.side.reader, {ArithmeticOperation::kSum, dtype}));
   CAIRN_ASSIGN_OR_RETURN(const WrittenTarget written, WriteTarget(context, request, *sum));
   Print(context, written, "arithmetic", "");
   return absl::OkStatus();
 }
 
-absl::Status Run(CommandContext& context, const Options& options) {
+absl::Status RunInDaemon(CommandContext& context, const Options& options, const DaemonPlaces& places) {
+  RemoteDiffRequest request;
+  request.verb = "recover";
+  request.sources = {options.base, options.diff};
+  request.places = places;
+  request.destination = options.destination;
+  request.mode = options.mode;
+  request.dtype = options.dtype;
+  request.to = options.to;
+  CAIRN_ASSIGN_OR_RETURN(const RemoteRecovery recovery, RecoverRemotely(context, std::move(request)));
+  Print(context, recovery.written, options.mode == "arithmetic" ? "arithmetic" : "exact", recovery.result.target_digest);
+  return absl::OkStatus();
+}
+
+absl::Status Run(CommandContext& context, Options options) {
+  CAIRN_ASSIGN_OR_RETURN(const std::optional<DaemonPlaces> places, FindDaemonPlaces({options.base, options.diff}, options.destination));
+  if (places.has_value()) {
+    const absl::Status done = RunInDaemon(context, options, *places);
+    if (!FallsBack(context, done, *places)) return done;
+  }
+  options.destination = WithoutRefPrefix(options.destination);
   TargetRequest request;
   request.verb = "recover";
   request.destination = options.destination;
@@ -96,10 +117,10 @@ void AddRecoverCommand(CommandSet& commands) {
   CLI::App* command = commands.Add(
       "recover", "Make a checkpoint from a base and a diff.",
       {"cairn recover base.safetensors tuned.cairndiff tuned.safetensors",
-       "cairn recover team/base@1 team/tuned-diff@1 team/tuned@1", "cairn recover team/base@1 tuned.cairndiff model/ --to safetensors",
+       "cairn recover team/base@1 team/tuned-diff@1 team/tuned@1                   # runs in the daemon", "cairn recover team/base@1 tuned.cairndiff model/ --to safetensors",
        "cairn recover params::base params::delta params::tuned --mode arithmetic --dtype bf16"},
       [options](CommandContext& context) { return Run(context, *options); });
-  command->add_option("BASE", options->base, "What the diff was made from: a ref, or a file")->required();
+  command->add_option("BASE", options->base, "What the diff was made from: a ref, or a file; on the daemon's machine, server::PATH")->required();
   command->add_option("DIFF", options->diff, "What \"cairn diff --output\" has written: a file, or a ref")->required();
   command->add_option("DST", options->destination, "What to write: PATH or PREFIX::PATH, or NAME@STEP")->required();
   command->add_option("--mode", options->mode, "exact, or arithmetic: base + diff [exact]")

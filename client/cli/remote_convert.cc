@@ -13,6 +13,7 @@
 #include "client/cli/local_file.h"
 #include "client/cli/text.h"
 #include "common/base/status_macros.h"
+#include "common/format/checkpoint_file.h"
 #include "nlohmann/json.hpp"
 
 namespace cairn::cli {
@@ -35,6 +36,13 @@ absl::Status FillConvertSpec(const SourceOptions& from, const TargetOptions& to,
     }
     spec.target.format = to.format;
   }
+  if (!spec.target.path.empty() && spec.target.format.empty()) {
+    FileSpec named;
+    named.path = spec.target.path;
+    const absl::StatusOr<cairn::TargetFile> by_name = cairn::ResolveTarget(named, TargetFileOptions{});
+    // EasyLM's own names mean its default dtype too. Other names are for the daemon to understand, which may know more.
+    if (by_name.ok() && cairn::DefaultFloatDtype(*by_name->format).has_value()) spec.target.format = std::string(by_name->format->name());
+  }
   CAIRN_ASSIGN_OR_RETURN(spec.float_dtype, ParseDtypeOption(from.dtype));
   // The daemon keeps floats unless it is told otherwise; EasyLM's files hold bfloat16 unless somebody says so.
   const std::string& format = spec.target.format;
@@ -46,7 +54,7 @@ absl::Status FillConvertSpec(const SourceOptions& from, const TargetOptions& to,
     if (!size.ok()) return UsageError(absl::StrCat("--max-shard-size: ", size.status().message()));
     spec.max_shard_bytes = *size;
   }
-  if (to.parts != 0) return UsageError("--parts: not for conversions that run in the daemon");
+  spec.parts = to.parts;
   // The daemon reads the texts and says what is wrong with them; what cannot be read here is said here.
   CAIRN_ASSIGN_OR_RETURN(RecipeRequest recipe, MakeRecipeRequest(from, spec.float_dtype));
   spec.select = std::move(recipe.select);
@@ -67,8 +75,11 @@ absl::Status FillConvertSpec(const SourceOptions& from, const TargetOptions& to,
     spec.map_symbols.insert(recipe.map->given.begin(), recipe.map->given.end());
   }
   spec.separator = to.separator;
-  if (to.resume) return UsageError("--resume: not for files that the daemon writes; a save into a ref goes on by itself");
-  if (to.assets_beside) return UsageError("--assets-beside: not for files that the daemon writes; let the target end in '/' for a folder");
+  if (!spec.target.ref.empty() && (to.resume || to.assets_beside || to.parts != 0)) {
+    return UsageError("--resume, --assets-beside and --parts are about files that are written, and the target is a ref");
+  }
+  spec.resume = to.resume;
+  spec.assets_beside = to.assets_beside;
   spec.drop_unsupported = to.drop_unsupported;
   spec.overwrite = to.overwrite;
   return absl::OkStatus();
@@ -78,6 +89,7 @@ void NoteConversion(CommandContext& context, const client::ConversionResult& res
   if (!result.left_out.empty()) {
     context.console.Note(absl::StrCat("left out, because it cannot be carried: ", absl::StrJoin(result.left_out, "; ")));
   }
+  for (const std::string& note : result.notes) context.console.Note(SafeText(note));
   if (!result.weights.empty()) context.console.Note(absl::StrCat("weights of a ", result.weights));
   if (!result.map.empty()) NoteMap(context, result.map, result.map_dropped);
 }
@@ -110,12 +122,13 @@ absl::Status RunRemoteConvert(CommandContext& context, const std::string& source
   result.bytes = done->progress.bytes_done;
   result.bytes_skipped = done->progress.bytes_skipped;
   if (context.console.json()) {
-    nlohmann::json report = {{"source", source},
+    nlohmann::json report = {{"source", ShownPlace(source)},
                              {"source_format", done->source_format},
                              {"path", destination},
                              {"format", done->target_format},
                              {"entries", result.entries},
                              {"bytes", result.bytes},
+                             {"bytes_resumed", result.bytes_skipped},
                              {"seconds", absl::ToDoubleSeconds(result.elapsed)}};
     if (done->checkpoint.has_value()) report["checkpoint"] = CheckpointToJson(*done->checkpoint);
     DescribeConversion(*done, report);

@@ -80,13 +80,14 @@ void GiveUp(CommandContext& context, const client::SaveSession& session) {
 }
 
 absl::StatusOr<SavedRef> Send(CommandContext& context, const client::Client& client,
-                            const client::SaveSpec& spec, const std::string& verb, CheckpointReader& source) {
+                            const SaveRefRequest& request, CheckpointReader& source) {
+  const client::SaveSpec& spec = request.spec;
   CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<client::SaveWriter> save, client.Save(spec));
   SavedRef saved;
   {
-    const SaveProgress display(context, absl::StrCat(verb, " ", spec.name, "@", spec.step), *save,
+    const SaveProgress display(context, absl::StrCat(request.verb, " ", spec.name, "@", spec.step), *save,
                                source.index().TotalBytes());
-    CAIRN_RETURN_IF_ERROR(transfer::PutCheckpoint(*save, source));
+    CAIRN_RETURN_IF_ERROR(transfer::PutCheckpoint(*save, source, request.base));
     CAIRN_RETURN_IF_ERROR(save->Flush());
   }
   CAIRN_RETURN_IF_ERROR(context.cancellation.Check());
@@ -122,7 +123,7 @@ absl::StatusOr<SavedRef> SaveToRef(CommandContext& context, const client::Client
     CAIRN_ASSIGN_OR_RETURN(saved.checkpoint, client.GetCheckpoint(session.checkpoint->UidRef()));
     return saved;
   }
-  absl::StatusOr<SavedRef> saved = Send(context, client, request.spec, request.verb, source);
+  absl::StatusOr<SavedRef> saved = Send(context, client, request, source);
   if (saved.ok() || !context.cancellation.cancelled()) return saved;
   if (request.keep_session) {
     return absl::CancelledError("interrupted; the same command goes on where it stopped");

@@ -23,6 +23,7 @@ struct SaveRefRequest {
   bool derived_key = true;
   bool keep_session = false;  // When interrupted.
   std::string verb;           // "push": for the progress bar.
+  CheckpointReader* base = nullptr;  // Holds what spec.parent does: only what is different is sent.
 };
 
 struct SavedRef {

@@ -103,7 +103,7 @@ absl::Status Run(CommandContext& context, const Options& options) {
   if (model.is_config) how.assets.emplace_back("config.json", model.text);
   const std::string dtype(DtypeName(how.dtype));
   CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<SeedReader> reader, SeedReader::Create(tensors, std::move(how)));
-  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<Recipe> recipe, MakeRecipe(context, *reader, "", recipe_request));
+  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<Recipe> recipe, MakeRecipe(context, *reader, nullptr, recipe_request));
   PlannedReader source(recipe->reader(), recipe->plan());
 
   request.identity = absl::StrCat(options.seed, "\n", dtype, "\n", options.init, "\n", absl::StrJoin(options.rules, "\n"), "\n",

@@ -22,11 +22,11 @@ struct Options {
 };
 
 absl::Status ShowFile(CommandContext& context, const Options& options) {
-  CAIRN_ASSIGN_OR_RETURN(const OpenedFile file, OpenLocalFile(options.what));
+  CAIRN_ASSIGN_OR_RETURN(const OpenedFile file, OpenLocalFile(options.what, context.cancellation));
   const std::string format(file.spec.format->name());
   IndexHeading heading;
-  heading.rows = {{"file", file.spec.path}, {"format", format}};
-  heading.fields = {{"path", file.spec.path}, {"format", format}};
+  heading.rows = {{"file", file.shown}, {"format", format}};
+  heading.fields = {{"path", file.shown}, {"format", format}};
   CAIRN_ASSIGN_OR_RETURN(const std::vector<size_t> shown,
                          SelectEntries(file.reader->index(), options.patterns));
   return PrintIndex(context, heading, *file.reader, shown, options.values);

@@ -9,7 +9,6 @@
 #include "client/cli/exit_code.h"
 #include "client/cli/local_file.h"
 #include "client/cli/text.h"
-#include "common/base/digest.h"
 #include "common/base/status_macros.h"
 #include "common/base/utf8.h"
 #include "common/io/file_tree.h"
@@ -78,7 +77,7 @@ void AddTargetOptions(CLI::App& command, TargetOptions& options) {
                    "Configuration and tokenizer files into the folder of a target that is one file");
   command.add_flag("--overwrite", options.overwrite, "Replace what is there");
   command.add_flag("--resume", options.resume,
-                   "Keep the finished files of an interrupted run, and go on from them, for a target that is a folder");
+                   "Keep what is written if the run is interrupted, and go on from what the same command has left");
 }
 
 absl::StatusOr<TargetFile> ResolveTarget(const std::string& destination, const TargetOptions& options) {
@@ -103,21 +102,9 @@ absl::StatusOr<TargetFile> ResolveTarget(const std::string& destination, const T
   return file;
 }
 
-void SetResumeIdentity(const TargetOptions& options, const RecipeRequest& request, const std::string& source, TargetFile& target) {
-  if (!options.resume) return;
-  Digester digester(DigestAlgorithm::kSha256);
-  const auto add = [&](absl::string_view part) { digester.Update(absl::StrCat(part.size(), ":", part, ";")); };
-  // Another version may write other bytes.
-  add(CAIRN_VERSION);
-  add(source);
-  add(absl::StrJoin(request.select, "\n"));
-  add(request.Identity());
-  add(request.float_dtype.has_value() ? DtypeName(*request.float_dtype) : "keep");
-  add(target.format->name());
-  add(target.options.variant);
-  add(absl::StrCat(target.options.max_shard_bytes, " ", target.options.parts, " ", target.options.drop_unsupported));
-  add(target.options.separator);
-  target.resume_identity = digester.Finish().ToHex();
+void SetResume(CommandContext& context, const TargetOptions& options, const RecipeRequest& request, const std::string& source, TargetFile& target) {
+  target.note = [&context](const std::string& text) { context.console.Note(text); };
+  if (options.resume) target.resume_identity = ResumeIdentity(target, {source, request.WholeIdentity()});
 }
 
 absl::StatusOr<std::optional<Dtype>> ParseDtypeOption(const std::string& text) {
@@ -181,7 +168,7 @@ absl::StatusOr<RecipeRequest> MakeRecipeRequest(const SourceOptions& options, st
   return request;
 }
 
-absl::StatusOr<std::unique_ptr<Recipe>> MakeRecipe(CommandContext& context, CheckpointReader& source, const std::string& path,
+absl::StatusOr<std::unique_ptr<Recipe>> MakeRecipe(CommandContext& context, CheckpointReader& source, const SourceTree* beside,
                                                    const RecipeRequest& request) {
   // A pattern that matches nothing is refused by name later; here, all have matched and yet nothing is left.
   CAIRN_ASSIGN_OR_RETURN(const Selection select, request.Selected());
@@ -191,11 +178,7 @@ absl::StatusOr<std::unique_ptr<Recipe>> MakeRecipe(CommandContext& context, Chec
   if (!paths.empty() && std::none_of(paths.begin(), paths.end(), chosen) && select.Unmatched(paths).empty()) {
     return absl::InvalidArgumentError(absl::StrCat("--select: leaves none of ", paths.size(), " entries"));
   }
-  std::unique_ptr<SourceTree> beside;
-  if (request.map.has_value() && !path.empty()) {
-    CAIRN_ASSIGN_OR_RETURN(beside, OpenSourceTree(path));
-  }
-  CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<Recipe> recipe, Recipe::Create(source, beside.get(), request));
+  CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<Recipe> recipe, Recipe::Create(source, request.map.has_value() ? beside : nullptr, request));
   if (const std::optional<WeightsPlace>& weights = recipe->weights(); weights.has_value()) {
     context.console.Note(absl::StrCat("weights of a ", weights->Describe()));
   }

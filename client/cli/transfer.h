@@ -56,8 +56,9 @@ using cairn::TargetFile;
 // As cairn::ResolveTarget; what does not fit together is USAGE.
 absl::StatusOr<TargetFile> ResolveTarget(const std::string& destination, const TargetOptions& options);
 
-// For --resume: sets what tells an interrupted run of the same conversion from any other. `source`: what tells its state.
-void SetResumeIdentity(const TargetOptions& options, const RecipeRequest& request, const std::string& source, TargetFile& target);
+// What the target has to say of interrupted runs goes to stderr; and with --resume, what tells an interrupted run of the same
+// conversion from any other. `source`: what tells its state.
+void SetResume(CommandContext& context, const TargetOptions& options, const RecipeRequest& request, const std::string& source, TargetFile& target);
 
 // "keep" or nothing: no cast. USAGE for what is no float dtype.
 absl::StatusOr<std::optional<Dtype>> ParseDtypeOption(const std::string& text);
@@ -74,8 +75,8 @@ absl::Status ReportLeftOut(CommandContext& context, const SourceOptions& options
 
 // What the options ask for; files that they name are read. USAGE for what is wrong whatever the source is.
 absl::StatusOr<RecipeRequest> MakeRecipeRequest(const SourceOptions& options, std::optional<Dtype> float_dtype);
-// Recipe::Create, for a source that was read from `path` (empty: from no file). Says on stderr what was found and left out.
-absl::StatusOr<std::unique_ptr<Recipe>> MakeRecipe(CommandContext& context, CheckpointReader& source, const std::string& path,
+// Recipe::Create, for a source that was read from `beside` (null: from no file). Says on stderr what was found and left out.
+absl::StatusOr<std::unique_ptr<Recipe>> MakeRecipe(CommandContext& context, CheckpointReader& source, const SourceTree* beside,
                                                    const RecipeRequest& request);
 // Of what a report in JSON tells of it.
 void DescribeRecipe(const Recipe& recipe, nlohmann::json& report);

@@ -41,21 +41,21 @@ absl::Status ReadEverything(CommandContext& context, const std::string& label, C
 }
 
 absl::Status VerifyFile(CommandContext& context, const Options& options) {
-  CAIRN_ASSIGN_OR_RETURN(const OpenedFile file, OpenLocalFile(options.what));
+  CAIRN_ASSIGN_OR_RETURN(const OpenedFile file, OpenLocalFile(options.what, context.cancellation));
   const CheckpointIndex& index = file.reader->index();
   CAIRN_RETURN_IF_ERROR(AsDamagedFile(index.Check()));
   CAIRN_RETURN_IF_ERROR(
-      AsDamagedFile(ReadEverything(context, absl::StrCat("verify ", file.spec.path), *file.reader)));
+      AsDamagedFile(ReadEverything(context, absl::StrCat("verify ", file.shown), *file.reader)));
   if (context.console.json()) {
     context.console.PrintJson({{"ok", true},
-                               {"path", file.spec.path},
+                               {"path", file.shown},
                                {"format", std::string(file.spec.format->name())},
                                {"entries", index.entries.size()},
                                {"bytes", index.TotalBytes()},
                                {"problems", nlohmann::json::array()}});
   } else {
     context.console.PrintLine(absl::StrCat(
-        SafeText(file.spec.path), ": whole (", FormatCount(index.entries.size()),
+        SafeText(file.shown), ": whole (", FormatCount(index.entries.size()),
         index.entries.size() == 1 ? " entry, " : " entries, ", FormatBytes(index.TotalBytes()), ")"));
   }
   return absl::OkStatus();

@@ -43,6 +43,7 @@ absl::StatusOr<std::unique_ptr<RemoteReader>> RemoteReader::Open(client::Client 
 }
 
 absl::Status RemoteReader::WillRead(absl::Span<const EntryRange> ranges) {
+  received_ = bytes_received();
   stream_.reset();
   current_.reset();
   streaming_.clear();
@@ -94,7 +95,10 @@ absl::Status RemoteReader::OpenStream(absl::Span<const size_t> entries) {
   client::GetSpec spec;
   spec.ref = checkpoint_.UidRef();
   spec.float_dtype = float_dtype_;
+  spec.have_ref = have_ref_;
+  spec.held = held_;
   for (const size_t entry : entries) spec.paths.push_back(index_.entries[entry].path);
+  received_ = bytes_received();
   stream_.reset();
   current_.reset();
   streaming_.assign(entries.begin(), entries.end());

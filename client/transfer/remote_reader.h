@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -25,6 +26,14 @@ class RemoteReader final : public CheckpointReader {
   // `float_dtype`: every float tensor arrives as that.
   static absl::StatusOr<std::unique_ptr<RemoteReader>> Open(client::Client client, const std::string& ref,
                                                             std::optional<Dtype> float_dtype);
+
+  // From the next stream on: the caller has the checkpoint `ref`, as `held` gives it, and only what is different comes.
+  void SetHave(std::string ref, std::shared_ptr<client::HeldBytes> held) {
+    have_ref_ = std::move(ref);
+    held_ = std::move(held);
+  }
+  // Payload that has come over the network.
+  uint64_t bytes_received() const { return received_ + (stream_ == nullptr ? 0 : stream_->bytes_received()); }
 
   const client::CheckpointInfo& checkpoint() const { return checkpoint_; }
   // Was saved with another dtype than it arrives with.
@@ -55,6 +64,10 @@ class RemoteReader final : public CheckpointReader {
   CheckpointIndex index_;
   std::vector<bool> cast_;            // By entry.
   std::vector<std::string> digests_;  // By entry.
+
+  std::string have_ref_;
+  std::shared_ptr<client::HeldBytes> held_;
+  uint64_t received_ = 0;  // Through streams before this one.
 
   std::deque<size_t> announced_;  // Not yet asked for.
   std::deque<size_t> streaming_;  // Asked for, not yet begun.

@@ -150,7 +150,7 @@ class Comparison {
     equal_ = equal_ && work.equal;
     if (!work.last) return absl::OkStatus();
     EntryComparison& entry = work.entry;
-    if (work.reads && entry.target->kind == EntryKind::kTensor) entry.statistics = statistics_;
+    if (work.reads && entry.target->kind == EntryKind::kTensor) entry.statistics = statistics_.Summary();
     if (work.reads && entry.difference == EntryDifference::kSameLayout) {
       entry.difference = equal_ ? EntryDifference::kEqual : EntryDifference::kChanged;
       entry.close = !equal_ && entry.statistics && entry.statistics->outside == 0;

@@ -21,7 +21,7 @@ struct EntryComparison {
   const Entry* base = nullptr;    // Null for what was added.
   const Entry* target = nullptr;  // Null for what was removed.
   // Of tensors whose bytes were read: changed ones, equal ones without digests, and recast ones of one shape.
-  std::optional<TensorStatistics> statistics;
+  std::optional<TensorSummary> statistics;
   bool close = false;  // Changed, but every element within the tolerance.
 
   const Entry& entry() const { return target != nullptr ? *target : *base; }

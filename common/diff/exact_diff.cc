@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/annotate.h"
+#include "common/base/checked_math.h"
 #include "common/base/status_macros.h"
 #include "common/delta/delta.h"
 #include "common/diff/content_digest.h"
@@ -33,6 +34,7 @@ struct Work {
   size_t entry = 0;  // Of the diff's index; its base's digests alone if `only_base`.
   size_t base_entry = 0;
   bool only_base = false;
+  bool known = false;  // The digests were known, and there is nothing to do.
   bool has_base = false;
   size_t unit = 1;
   std::string base, target, delta;
@@ -41,6 +43,7 @@ struct Work {
   absl::Status status;
 
   void Run() {
+    if (known) return;
     if (has_base || only_base) base_digest = DigestOf(base, DigestAlgorithm::kXxh3);
     if (only_base) return;
     target_digest = DigestOf(target, DigestAlgorithm::kXxh3);
@@ -60,6 +63,7 @@ class ExactDiff {
 
   absl::StatusOr<ExactDiffReport> Run() {
     total_ = base_.index().TotalBytes() + target_.index().TotalBytes();
+    CAIRN_RETURN_IF_ERROR(CheckIndexSize());
     CAIRN_RETURN_IF_ERROR(Announce());
     CAIRN_RETURN_IF_ERROR(sink_.Append(DiffFileHeader()));
     PieceRing<Work> ring(Threads());
@@ -84,6 +88,31 @@ class ExactDiff {
   static bool UsesBase(const DiffItem& item, const Entry& base, const Entry& target) {
     return (item.difference == EntryDifference::kSameLayout || item.difference == EntryDifference::kReshaped) &&
            base.byte_size == target.byte_size;
+  }
+
+  absl::Status CheckIndexSize() const {
+    DiffFileIndex index;
+    uint64_t pieces = 0;
+    index.base.label = options_.base_label;
+    index.target.label = options_.target_label;
+    index.metadata = target_.index().metadata;
+    for (const DiffItem& item : plan_) {
+      if (item.target) {
+        DiffFileEntry entry;
+        entry.entry = target_.index().entries[*item.target];
+        entry.has_base = item.base.has_value();
+        if (item.base) entry.base_shape = base_.index().entries[*item.base].shape;
+        pieces += CeilDiv(entry.entry.byte_size, kDiffPieceBytes);
+        index.entries.push_back(std::move(entry));
+      } else {
+        index.removed.push_back({base_.index().entries[*item.base].kind, base_.index().entries[*item.base].path});
+      }
+    }
+    const uint64_t bytes = DiffIndexBytesAtMost(index, pieces);
+    if (bytes <= options_.max_index_bytes) return absl::OkStatus();
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "an exact diff of ", index.entries.size(), " entries with ", target_.index().TotalBytes(), " bytes may have an index of ", bytes,
+        " bytes, and readers accept at most ", options_.max_index_bytes, "; diff a part of it at a time (select)"));
   }
 
   absl::Status Announce() {
@@ -113,9 +142,14 @@ class ExactDiff {
       for (uint64_t offset = 0; offset < added.entry.byte_size; offset += kDiffPieceBytes) {
         CAIRN_ASSIGN_OR_RETURN(Work* const work, ring.Next(write));
         work->entry = index_.entries.size() - 1;
-        work->only_base = false;
+        work->only_base = work->known = false;
         work->has_base = added.has_base;
         work->unit = UnitOf(added.entry);
+        if (added.has_base && KnowEqual(*item.base, *item.target, offset, work)) {
+          CAIRN_RETURN_IF_ERROR(Pass(2 * std::min(kDiffPieceBytes, added.entry.byte_size - offset)));
+          ring.Start(work);
+          continue;
+        }
         if (!work->encoder) work->encoder.emplace(options_.level);
         CAIRN_RETURN_IF_ERROR(ReadPiece(target_, *item.target, offset, &work->target));
         if (added.has_base) {
@@ -133,12 +167,40 @@ class ExactDiff {
     for (uint64_t offset = 0; offset < base->byte_size; offset += kDiffPieceBytes) {
       CAIRN_ASSIGN_OR_RETURN(Work* const work, ring.Next(write));
       work->only_base = true;
-      work->has_base = false;
+      work->has_base = work->known = false;
       work->base_entry = *item.base;
+      if (const std::optional<Digest> digest = Known(options_.base_piece, *item.base, offset); digest.has_value()) {
+        work->known = true;
+        work->base_digest = *digest;
+        CAIRN_RETURN_IF_ERROR(Pass(std::min(kDiffPieceBytes, base->byte_size - offset)));
+        ring.Start(work);
+        continue;
+      }
       CAIRN_RETURN_IF_ERROR(ReadPiece(base_, *item.base, offset, &work->base));
       ring.Start(work);
     }
     return absl::OkStatus();
+  }
+
+  static std::optional<Digest> Known(const KnownPiece& piece, size_t entry, uint64_t offset) {
+    return piece ? piece(entry, offset / kDiffPieceBytes) : std::nullopt;
+  }
+
+  // Does this piece of the target turn out to be the base's without being read?
+  bool KnowEqual(size_t base, size_t target, uint64_t offset, Work* work) const {
+    const std::optional<Digest> of_base = Known(options_.base_piece, base, offset);
+    if (!of_base.has_value() || of_base != Known(options_.target_piece, target, offset)) return false;
+    work->known = true;
+    work->base_entry = base;
+    work->base_digest = work->target_digest = *of_base;
+    return true;
+  }
+
+  // Bytes that need not be read.
+  absl::Status Pass(uint64_t bytes) {
+    done_ += bytes;
+    if (options_.progress) options_.progress(done_, total_);
+    return options_.cancellation.Check();
   }
 
   absl::Status ReadPiece(CheckpointReader& reader, size_t entry, uint64_t offset, std::string* bytes) {
@@ -157,8 +219,8 @@ class ExactDiff {
     DiffPiece piece;
     piece.target = work.target_digest;
     if (work.has_base) piece.base = work.base_digest;
-    DeltaMode mode;
-    CAIRN_RETURN_IF_ERROR(ReadDeltaMode(work.delta, &mode));
+    DeltaMode mode = DeltaMode::kSame;
+    if (!work.known) CAIRN_RETURN_IF_ERROR(ReadDeltaMode(work.delta, &mode));
     ++report_.pieces;
     if (mode == DeltaMode::kSame) {
       ++report_.same_pieces;

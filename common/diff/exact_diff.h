@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -12,11 +13,18 @@
 
 namespace cairn {
 
+// The XXH3 digest of a piece (kDiffPieceBytes) of an entry, where it is known without reading it.
+using KnownPiece = std::function<std::optional<Digest>(size_t entry, uint64_t piece)>;
+
 struct ExactDiffOptions {
   std::string base_label;  // For people who look for the base of the diff: a ref, the name of a file.
   std::string target_label;
   int level = 1;    // Of zstd.
   int threads = 0;  // That encode; 0: one for each processor, eight at most.
+  // Pieces whose digests are known on both sides and equal are not read. Null: none are known.
+  KnownPiece base_piece = {};
+  KnownPiece target_piece = {};
+  uint64_t max_index_bytes = ReadLimits().max_header_bytes;  // What whoever reads the diff will accept.
   std::function<void(uint64_t bytes_done, uint64_t bytes_total)> progress = {};  // Of both checkpoints together.
   Cancellation cancellation = {};
 };
@@ -33,6 +41,8 @@ struct ExactDiffReport {
 // Writes what turns `base` into `target`, bit for bit, as a diff file (common/format/cairndiff/FORMAT.md). Trees, shapes and
 // dtypes may differ. Both are read once, front to back, in the order of the target; the memory is some 8 MiB for each
 // thread, whatever their size. The caller closes the sink.
+//
+// RESOURCE_EXHAUSTED, before anything is read, for checkpoints so large that the diff's index might be over the limit.
 absl::StatusOr<ExactDiffReport> WriteExactDiff(CheckpointReader& base, CheckpointReader& target,
                                                const ExactDiffOptions& options, ByteSink& sink);
 

@@ -101,8 +101,8 @@ void LayerTable::Add(const EntryComparison& entry) {
   if (entry.statistics) {
     change.changed_elements = entry.statistics->changed;
     change.max_absolute = entry.statistics->max_absolute;
-    change.squares = entry.statistics->Norm() * entry.statistics->Norm();
-    change.base_squares = entry.statistics->BaseNorm() * entry.statistics->BaseNorm();
+    change.squares = entry.statistics->norm * entry.statistics->norm;
+    change.base_squares = entry.statistics->base_norm * entry.statistics->base_norm;
     change.compared = entry.statistics->has_values;
   } else if (entry.difference != EntryDifference::kEqual) {
     change.changed_elements = change.elements;

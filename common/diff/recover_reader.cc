@@ -16,12 +16,14 @@ namespace {
 
 constexpr int kMostThreads = 8;
 
-int Threads() { return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads); }
+int Threads(int wanted) {
+  return wanted > 0 ? wanted : std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMostThreads);
+}
 
 }  // namespace
 
-RecoverReader::RecoverReader(CheckpointReader& base, std::unique_ptr<ByteSource> file, DiffFileIndex diff)
-    : base_(base), file_(std::move(file)), diff_(std::move(diff)), base_entry_(diff_.entries.size()), ring_(Threads()) {
+RecoverReader::RecoverReader(CheckpointReader& base, std::unique_ptr<ByteSource> file, DiffFileIndex diff, int threads)
+    : base_(base), file_(std::move(file)), diff_(std::move(diff)), base_entry_(diff_.entries.size()), ring_(Threads(threads)) {
   index_.metadata = diff_.metadata;
   for (const DiffFileEntry& entry : diff_.entries) {
     index_.entries.push_back(entry.entry);
@@ -38,7 +40,7 @@ RecoverReader::RecoverReader(CheckpointReader& base, std::unique_ptr<ByteSource>
 absl::StatusOr<std::unique_ptr<RecoverReader>> RecoverReader::Open(CheckpointReader& base,
                                                                    std::unique_ptr<ByteSource> diff,
                                                                    const ReadLimits& limits,
-                                                                   const Cancellation& cancellation) {
+                                                                   const Cancellation& cancellation, int threads) {
   CAIRN_ASSIGN_OR_RETURN(DiffFileIndex index, ReadDiffFile(*diff, limits));
   ContentDigester content;
   for (const DiffFileEntry& entry : index.entries) {
@@ -50,7 +52,7 @@ absl::StatusOr<std::unique_ptr<RecoverReader>> RecoverReader::Open(CheckpointRea
     return absl::DataLossError(absl::StrCat(
         diff->name(), ": the diff is damaged: the digests of its pieces do not make up the target's, ", index.target.content.ToHex()));
   }
-  auto reader = std::unique_ptr<RecoverReader>(new RecoverReader(base, std::move(diff), std::move(index)));
+  auto reader = std::unique_ptr<RecoverReader>(new RecoverReader(base, std::move(diff), std::move(index), threads));
   CAIRN_RETURN_IF_ERROR(reader->MatchBase());
   CAIRN_RETURN_IF_ERROR(reader->CheckBaseBytes(cancellation));
   return reader;

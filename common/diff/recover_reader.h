@@ -29,7 +29,8 @@ class RecoverReader final : public CheckpointReader {
   // pieces all over it. What else is wrong shows when it is read. DATA_LOSS for a damaged diff. `base` must
   // outlive the reader.
   static absl::StatusOr<std::unique_ptr<RecoverReader>> Open(CheckpointReader& base, std::unique_ptr<ByteSource> diff,
-                                                             const ReadLimits& limits, const Cancellation& cancellation);
+                                                             const ReadLimits& limits, const Cancellation& cancellation,
+                                                             int threads = 0);  // That decode; 0: one for each processor, eight at most.
   static constexpr uint64_t kCheckedBytes = 256u << 20;
 
   const DiffFileIndex& diff() const { return diff_; }
@@ -51,7 +52,7 @@ class RecoverReader final : public CheckpointReader {
     void Run();
   };
 
-  RecoverReader(CheckpointReader& base, std::unique_ptr<ByteSource> file, DiffFileIndex diff);
+  RecoverReader(CheckpointReader& base, std::unique_ptr<ByteSource> file, DiffFileIndex diff, int threads);
 
   absl::Status MatchBase();
   absl::Status CheckBaseBytes(const Cancellation& cancellation);

@@ -122,14 +122,26 @@ void TensorStatistics::Merge(const TensorStatistics& other) {
   products_ += other.products_;
 }
 
-double TensorStatistics::MeanAbsolute() const { return finite_ == 0 ? 0 : sum_absolute_ / static_cast<double>(finite_); }
-
-double TensorStatistics::MeanRelative() const {
-  return with_relative_ == 0 ? 0 : sum_relative_ / static_cast<double>(with_relative_);
+TensorSummary TensorStatistics::Summary() const {
+  const auto mean = [](double sum, uint64_t count) { return count == 0 ? 0 : sum / static_cast<double>(count); };
+  TensorSummary summary;
+  summary.has_values = has_values;
+  summary.elements = elements;
+  summary.changed = changed;
+  summary.outside = outside;
+  summary.base_nan = base_nan;
+  summary.base_infinite = base_infinite;
+  summary.target_nan = target_nan;
+  summary.target_infinite = target_infinite;
+  summary.max_absolute = max_absolute;
+  summary.max_relative = max_relative;
+  summary.mean_absolute = mean(sum_absolute_, finite_);
+  summary.mean_relative = mean(sum_relative_, with_relative_);
+  summary.norm = std::sqrt(sum_squares_);
+  summary.base_norm = std::sqrt(base_squares_);
+  summary.cosine = Cosine();
+  return summary;
 }
-
-double TensorStatistics::Norm() const { return std::sqrt(sum_squares_); }
-double TensorStatistics::BaseNorm() const { return std::sqrt(base_squares_); }
 
 double TensorStatistics::Cosine() const {
   if (base_squares_ == 0 && target_squares_ == 0) return 1;
@@ -137,9 +149,9 @@ double TensorStatistics::Cosine() const {
   return std::clamp(products_ / (std::sqrt(base_squares_) * std::sqrt(target_squares_)), -1.0, 1.0);
 }
 
-double TensorStatistics::RelativeNorm() const {
-  if (sum_squares_ == 0) return 0;
-  return base_squares_ == 0 ? std::numeric_limits<double>::infinity() : Norm() / BaseNorm();
+double TensorSummary::RelativeNorm() const {
+  if (norm == 0) return 0;
+  return base_norm == 0 ? std::numeric_limits<double>::infinity() : norm / base_norm;
 }
 
 }  // namespace cairn

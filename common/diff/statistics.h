@@ -14,6 +14,22 @@ struct Tolerance {
   bool operator==(const Tolerance&) const = default;
 };
 
+// How the elements of two tensors differ, summed up: plain numbers, that may have come from elsewhere.
+struct TensorSummary {
+  bool has_values = true;  // False for packed dtypes: compared byte by byte, without numbers.
+  uint64_t elements = 0;
+  uint64_t changed = 0;  // Other bits; of two dtypes: other numbers.
+  uint64_t outside = 0;  // Not close enough.
+  uint64_t base_nan = 0, base_infinite = 0, target_nan = 0, target_infinite = 0;
+  double max_absolute = 0, max_relative = 0;
+  double mean_absolute = 0, mean_relative = 0;  // Relative: of elements whose base is not zero, as is max_relative.
+  double norm = 0, base_norm = 0;               // L2, of target - base and of the base.
+  double cosine = 1;                            // 1 if both are zero, 0 if one is.
+  // norm / base_norm; infinite if the base is all zeros and the target is not.
+  double RelativeNorm() const;
+  bool operator==(const TensorSummary&) const = default;
+};
+
 // How the elements of two tensors differ. A complex number counts as its two parts.
 //
 // Numbers are compared in float64. Where either side is NaN or infinite there is no difference to sum up: such elements
@@ -32,16 +48,10 @@ class TensorStatistics {
   uint64_t base_nan = 0, base_infinite = 0, target_nan = 0, target_infinite = 0;
   double max_absolute = 0, max_relative = 0;
 
-  double MeanAbsolute() const;
-  // Of elements whose base is not zero, as is max_relative.
-  double MeanRelative() const;
-  double Norm() const;      // L2, of target - base.
-  double BaseNorm() const;
-  double Cosine() const;    // 1 if both are zero, 0 if one is.
-  // Norm() / BaseNorm(); infinite if the base is all zeros and the target is not.
-  double RelativeNorm() const;
+  TensorSummary Summary() const;
 
  private:
+  double Cosine() const;
   void AddValues(const double* base, const double* target, uint64_t count, const Tolerance& tolerance);
   void AddOdd(double base, double target);
 

@@ -5,6 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/digest.h"
 #include "common/base/status_macros.h"
 #include "common/base/utf8.h"
 #include "common/format/assets_beside.h"
@@ -88,22 +89,44 @@ absl::StatusOr<TargetFile> ResolveTarget(const FileSpec& spec, const TargetFileO
   return target;
 }
 
+std::string ResumeIdentity(const TargetFile& target, const std::vector<std::string>& parts) {
+  Digester digester(DigestAlgorithm::kSha256);
+  const auto add = [&](absl::string_view part) { digester.Update(absl::StrCat(part.size(), ":", part, ";")); };
+  // Another version may write other bytes.
+  add(CAIRN_VERSION);
+  for (const std::string& part : parts) add(part);
+  add(target.format->name());
+  add(target.options.variant);
+  add(absl::StrCat(target.options.max_shard_bytes, " ", target.options.parts, " ", target.options.drop_unsupported, " ", target.assets_beside));
+  add(target.options.separator);
+  return digester.Finish().ToHex();
+}
+
 absl::StatusOr<std::unique_ptr<CheckpointWriter>> CreateTarget(const TargetFile& target) {
+  const auto create = [&](std::shared_ptr<SinkTree> tree, auto wrap) -> absl::StatusOr<std::unique_ptr<CheckpointWriter>> {
+    const bool beside = target.assets_beside && !tree->is_directory() && IsOneFile(target);
+    CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<CheckpointWriter> writer, target.format->Create(std::move(tree), target.options));
+    writer = wrap(std::move(writer));
+    return beside ? WriteAssetsBeside(std::move(writer), target.path, target.overwrite) : std::move(writer);
+  };
   if (!target.resume_identity.empty()) {
-    CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<ResumableTree> tree,
-                           ResumableTree::Open(target.path, {.identity = target.resume_identity, .overwrite = target.overwrite}));
-    CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<CheckpointWriter> writer, target.format->Create(tree, target.options));
+    ResumableTreeOptions options;
+    options.identity = target.resume_identity;
+    options.overwrite = target.overwrite;
+    options.note = target.note;
+    CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<ResumableTree> tree, ResumableTree::Open(target.path, std::move(options)));
     // Other writers may want to see all bytes (a digest of them may stand in another file): these are read, and not written.
     const absl::string_view format = target.format->name();
     const bool only_counts = format == "safetensors" || format == "torch" || format == "flax";
-    return only_counts ? ResumeWriting(std::move(writer), std::move(tree)) : std::move(writer);
+    return create(tree, [&](auto writer) { return ResumeWriting(std::move(writer), tree, only_counts); });
   }
   SinkTreeOptions options;
   options.overwrite = target.overwrite;
   CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<SinkTree> sink, CreateSinkTree(target.path, options));
-  const bool beside = target.assets_beside && !sink->is_directory() && IsOneFile(target);
-  CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<CheckpointWriter> writer, target.format->Create(std::move(sink), target.options));
-  return beside ? WriteAssetsBeside(std::move(writer), target.path, target.overwrite) : std::move(writer);
+  if (const std::string left = InterruptedRun(target.path); !left.empty() && target.note != nullptr) {
+    target.note(absl::StrCat(left, ": is what an interrupted run that was to be resumed has left; this run does not use it, remove it if nobody will"));
+  }
+  return create(std::move(sink), [](auto writer) { return writer; });
 }
 
 std::optional<Dtype> DefaultFloatDtype(const Format& format) {

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -33,14 +35,20 @@ struct TargetFile {
   std::string path;
   bool overwrite = false;
   bool assets_beside = false;
-  // Not empty: finished files of a folder outlive an interruption, and the next run with the same identity goes on from
-  // them (resumable_tree.h).
+  // Not empty: what is written outlives an interruption, and the next run with the same identity goes on from it
+  // (resumable_tree.h).
   std::string resume_identity = {};
+  // Told, in words, of what an interrupted run has left and nobody uses. May be null.
+  std::function<void(const std::string&)> note = nullptr;
 };
 // INVALID_ARGUMENT for what does not fit together. The format comes from the options, the prefix, or the name:
 // lit_model.pth is litgpt, *.safetensors is safetensors, *.msgpack is flax, *.npz is npz, *.pt, *.pth, *.bin and *.ckpt are torch, EasyLM's own names (streaming_params, streaming_train_state) are easylm,
 // all others safetensors.
 absl::StatusOr<TargetFile> ResolveTarget(const FileSpec& target, const TargetFileOptions& options);
+
+// A name for all that decides about the bytes that will be written, to be a resume_identity: the version of this program, what
+// the target has in it, and `parts`, which say what is read and what becomes of it on the way.
+std::string ResumeIdentity(const TargetFile& target, const std::vector<std::string>& parts);
 
 // Writes through temporary files; nothing is visible before the writer's Finish.
 absl::StatusOr<std::unique_ptr<CheckpointWriter>> CreateTarget(const TargetFile& target);

@@ -94,18 +94,56 @@ class SkippingSink final : public ByteSink {
   const std::shared_ptr<Traffic> traffic_;
 };
 
+// The tree keeps the file, which must not appear under its name before Commit().
+class LoneSink final : public ByteSink {
+ public:
+  LoneSink(std::shared_ptr<ResumableFile> file, std::string path, std::shared_ptr<Traffic> traffic)
+      : file_(std::move(file)), path_(std::move(path)), traffic_(std::move(traffic)) {
+    ++traffic_->writing;
+  }
+  ~LoneSink() override { --traffic_->writing; }
+
+  const std::string& name() const override { return path_; }
+  uint64_t size() const override { return file_->size(); }
+  absl::Status Append(absl::string_view bytes) override { return file_->Append(bytes); }
+  absl::Status Close() override {
+    CAIRN_RETURN_IF_ERROR(file_->Close());
+    ++traffic_->finished;
+    return absl::OkStatus();
+  }
+
+ private:
+  const std::shared_ptr<ResumableFile> file_;
+  const std::string path_;
+  const std::shared_ptr<Traffic> traffic_;
+};
+
+fs::path KeptFor(const fs::path& target) {
+  return target.parent_path() / absl::StrCat(".", target.filename().string(), kUnfinished, "resume");
+}
+
+uint64_t BytesBelow(const fs::path& folder) {
+  std::error_code error;
+  uint64_t bytes = 0;
+  for (fs::recursive_directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    std::error_code ignored;
+    if (const uint64_t size = it->file_size(ignored); !ignored) bytes += size;
+  }
+  return bytes;
+}
+
 class LocalResumableTree final : public ResumableTree {
  public:
   LocalResumableTree(std::string name, fs::path path, bool is_directory, ResumableTreeOptions options)
       : name_(std::move(name)),
         path_(std::move(path)),
-        kept_(path_.parent_path() / absl::StrCat(".", path_.filename().string(), kUnfinished, "resume")),
+        kept_(KeptFor(path_)),
         is_directory_(is_directory),
         options_(std::move(options)) {}
 
   ~LocalResumableTree() override {
     std::error_code ignored;
-    if (lock_.valid() && (committed_ || (traffic_->finished == 0 && finished_.empty()))) fs::remove_all(kept_, ignored);
+    if (lock_.valid() && (committed_ || !IsWorthKeeping())) fs::remove_all(kept_, ignored);
   }
 
   // Takes what an interrupted run has left, or makes room.
@@ -128,16 +166,23 @@ class LocalResumableTree final : public ResumableTree {
     }
     const absl::StatusOr<std::string> journal = ReadSmallFile(Journal(), kMaxJournalBytes);
     if (journal.ok() && *journal == options_.identity) return FindFinished();
-    fs::remove_all(Files(), error);
-    if (error) return ErrnoStatus(error.value(), "remove", Files().string());
+    const uint64_t useless = BytesBelow(kept_);
+    for (const fs::path& path : {Files(), Lone()}) {
+      fs::remove_all(path, error);
+      if (error) return ErrnoStatus(error.value(), "remove", path.string());
+    }
+    if (journal.ok() && useless > 0) {
+      Note(absl::StrCat(name_, ": begins anew, since an interrupted run had another source, other options or another version of this program: ",
+                        useless, " bytes of it are removed"));
+    }
     CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<ByteSink> sink,
                            CreateFileSink(Journal(), {.overwrite = true, .durable = options_.durable}));
     CAIRN_RETURN_IF_ERROR(sink->Append(options_.identity));
     CAIRN_RETURN_IF_ERROR(sink->Close());
-    fs::create_directory(Files(), error);
-    return error ? ErrnoStatus(error.value(), "create folder", Files().string()) : absl::OkStatus();
+    return MakeFolders();
   }
 
+  ResumableFile* file() override { return file_.get(); }
   const std::string& name() const override { return name_; }
   bool is_directory() const override { return is_directory_; }
   bool Skips() const override { return traffic_->skipping > 0 && traffic_->writing == 0; }
@@ -155,9 +200,11 @@ class LocalResumableTree final : public ResumableTree {
   }
 
   absl::StatusOr<std::unique_ptr<ByteSink>> Create(const std::string& name) override {
-    if (name.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          name_, ": one file cannot be resumed, a folder of files can: let the path end in '/', or cut it into shards"));
+    if (name.empty()) return CreateLone();
+    if (file_ != nullptr) return absl::InvalidArgumentError(absl::StrCat(name_, ": cannot be both one file and a folder of files"));
+    std::error_code failed;
+    if (fs::exists(path_, failed) && !fs::is_directory(path_, failed)) {
+      return absl::InvalidArgumentError(absl::StrCat(name_, ": is a file, expected the path of a folder"));
     }
     for (const absl::string_view segment : absl::StrSplit(name, '/')) {
       if (segment.empty() || segment == "." || segment == ".." || absl::StrContains(segment, '\0') || absl::StrContains(segment, kUnfinished)) {
@@ -182,6 +229,7 @@ class LocalResumableTree final : public ResumableTree {
     if (traffic_->skipping + traffic_->writing > 0 || created_.empty()) {
       return absl::FailedPreconditionError(absl::StrCat(name_, ": nothing was written, or not closed, before the commit"));
     }
+    if (file_ != nullptr) return CommitLone();
     for (const auto& [name, size] : finished_) {
       if (std::find(created_.begin(), created_.end(), name) != created_.end()) continue;
       if (::unlink((Files() / name).c_str()) != 0) return ErrnoStatus(errno, "remove", (Files() / name).string());
@@ -208,7 +256,56 @@ class LocalResumableTree final : public ResumableTree {
         name_, ": is a file system of its own, where what is written beside it cannot be moved to; expected a folder within it"));
   }
 
+  bool IsWorthKeeping() const {
+    if (file_ != nullptr) return file_->IsWorthKeeping() || traffic_->finished > 0;
+    std::error_code ignored;
+    // One that nobody has asked for yet, since the source was refused, say, is there still.
+    return traffic_->finished > 0 || !finished_.empty() || (created_.empty() && fs::exists(Lone() / "record", ignored));
+  }
+
+  absl::StatusOr<std::unique_ptr<ByteSink>> CreateLone() {
+    if (is_directory_) return absl::InvalidArgumentError(absl::StrCat(name_, ": is a folder, expected the path of a file"));
+    if (!created_.empty()) return absl::InvalidArgumentError(absl::StrCat(name_, ": cannot be both one file and a folder of files"));
+    ResumableFileOptions file;
+    file.path = path_.string();
+    file.durable = options_.durable;
+    file.block_bytes = options_.block_bytes;
+    CAIRN_ASSIGN_OR_RETURN(file_, ResumableFile::Open(Lone().string(), std::move(file)));
+    created_.push_back("");
+    if (file_->lost() > 0) {
+      Note(absl::StrCat(name_, ": of what an interrupted run has written, ", file_->lost(), " bytes are damaged or behind damage and are written again, ",
+                        file_->kept(), " are kept"));
+    }
+    return std::make_unique<LoneSink>(file_, path_.string(), traffic_);
+  }
+
+  absl::Status CommitLone() {
+    const std::string bytes = (Lone() / "bytes").string();
+    if (options_.overwrite) {
+      if (::rename(bytes.c_str(), path_.c_str()) != 0) return ErrnoStatus(errno, "rename to", path_.string());
+    } else if (::link(bytes.c_str(), path_.c_str()) != 0) {  // rename() would replace.
+      if (errno == EEXIST) return absl::AlreadyExistsError(absl::StrCat(name_, ": appeared while it was written"));
+      return ErrnoStatus(errno, "create", path_.string());
+    }
+    committed_ = true;
+    return Sync(path_.parent_path());
+  }
+
+  absl::Status MakeFolders() {
+    std::error_code error;
+    for (const fs::path& path : {Files(), Lone()}) {
+      fs::create_directory(path, error);
+      if (error) return ErrnoStatus(error.value(), "create folder", path.string());
+    }
+    return absl::OkStatus();
+  }
+
+  void Note(const std::string& text) const {
+    if (options_.note != nullptr) options_.note(text);
+  }
+
   fs::path Files() const { return kept_ / "files"; }
+  fs::path Lone() const { return kept_ / "file"; }
   std::string Journal() const { return (kept_ / "journal").string(); }
   absl::Status Sync(const fs::path& folder) { return options_.durable ? SyncDirectory(folder.string()) : absl::OkStatus(); }
 
@@ -225,8 +322,7 @@ class LocalResumableTree final : public ResumableTree {
     }
     if (error && error != std::errc::no_such_file_or_directory) return ErrnoStatus(error.value(), "list", Files().string());
     for (const fs::path& path : unfinished) fs::remove(path, error);
-    fs::create_directory(Files(), error);
-    return absl::OkStatus();
+    return MakeFolders();
   }
 
   // As a tree that is not resumable: the file that makes sense of the others is away while they change, and comes last.
@@ -253,6 +349,7 @@ class LocalResumableTree final : public ResumableTree {
   UniqueFd lock_;
   std::map<std::string, uint64_t> finished_;  // What an interrupted run has left: sizes by name.
   std::vector<std::string> created_;
+  std::shared_ptr<ResumableFile> file_;  // The target, if that is one file.
   std::shared_ptr<Traffic> traffic_ = std::make_shared<Traffic>();
   bool committed_ = false;
 };
@@ -267,7 +364,7 @@ absl::StatusOr<std::unique_ptr<ResumableTree>> ResumableTree::Open(const std::st
   if (error) return ErrnoStatus(error.value(), "open", path);
   if (!target.has_filename()) target = target.parent_path();
   const bool is_directory = path.back() == '/' || fs::is_directory(target, error);
-  if (!is_directory && fs::exists(target, error)) {
+  if (path.back() == '/' && fs::exists(target, error) && !fs::is_directory(target, error)) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": is a file, expected the path of a folder"));
   }
   // A link to a folder stays one: what is moved is moved to where it leads.
@@ -278,6 +375,15 @@ absl::StatusOr<std::unique_ptr<ResumableTree>> ResumableTree::Open(const std::st
   auto tree = std::make_unique<LocalResumableTree>(path, std::move(target), is_directory, std::move(options));
   CAIRN_RETURN_IF_ERROR(tree->Prepare());
   return tree;
+}
+
+std::string InterruptedRun(const std::string& target) {
+  std::error_code error;
+  fs::path path = fs::absolute(target, error).lexically_normal();
+  if (error) return "";
+  if (!path.has_filename()) path = path.parent_path();
+  const fs::path kept = KeptFor(path);
+  return fs::is_directory(fs::symlink_status(kept, error)) ? kept.string() : "";
 }
 
 }  // namespace cairn

@@ -1,11 +1,17 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "common/io/file_tree.h"
+#include "common/io/resumable_file.h"
 
 namespace cairn {
 
@@ -14,20 +20,31 @@ struct ResumableTreeOptions {
   std::string identity;
   bool overwrite = false;  // As SinkTreeOptions.
   bool durable = true;
+  // Told, in words, what of an interrupted run could not be used, and why. May be null.
+  std::function<void(const std::string&)> note = nullptr;
+  uint64_t block_bytes = ResumableFileOptions{}.block_bytes;
 };
 
-// A folder of files whose finished files outlive an interruption: destroyed without Commit(), or by the death of the
-// process, it leaves them in "FOLDER/.NAME.cairn-tmp-resume". The next tree with the same path and identity has them
-// already: what is appended to them is thrown away. Whoever writes must write the same files with the same sizes.
+// A target that outlives an interruption: destroyed without Commit(), or by the death of the process, it leaves what it has
+// in "FOLDER/.NAME.cairn-tmp-resume". The next tree with the same path and identity has that already. Whoever writes must
+// write the same bytes again, all of them:
+// * of a folder the finished files are there, and what is appended to them is thrown away;
+// * of one file the front is there (resumable_file.h), and what is appended to it is compared.
 class ResumableTree : public SinkTree {
  public:
   // As CreateSinkTree; FAILED_PRECONDITION while another process writes there with the intention to resume.
   static absl::StatusOr<std::unique_ptr<ResumableTree>> Open(const std::string& path, ResumableTreeOptions options);
 
-  // Whether all files that are open now are there already.
+  // Of a folder. Whether all files that are open now are there already.
   virtual bool Skips() const = 0;
   // Says that bytes are appended for their number alone. Refused, with INTERNAL, by files that are not there already.
   virtual void SetFeeding(bool feeding) = 0;
+
+  // Of one file, once it is created: ResumableFile has the words. Null before, and of a folder.
+  virtual ResumableFile* file() = 0;
 };
+
+// What an interrupted run has left that was to be resumed: a path, or "" where there is nothing.
+std::string InterruptedRun(const std::string& target);
 
 }  // namespace cairn

@@ -127,6 +127,12 @@ std::string RecipeRequest::Identity() const {
   return identity;
 }
 
+std::string RecipeRequest::WholeIdentity() const {
+  std::string identity;
+  for (const std::string& pattern : select) absl::StrAppend(&identity, "select", pattern.size(), ":", pattern, ";");
+  return absl::StrCat(identity, "dtype ", float_dtype.has_value() ? DtypeName(*float_dtype) : "keep", ";", Identity());
+}
+
 absl::StatusOr<ConvertPlan> Recipe::Choose(const RecipeRequest& request, std::optional<Dtype> float_dtype) {
   PlanOptions options;
   options.float_dtype = float_dtype;

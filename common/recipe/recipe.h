@@ -35,6 +35,8 @@ struct RecipeRequest {
   absl::Status Check() const;
   // Differs where two requests that select alike and cast alike do not come to the same. Empty for a plain one.
   std::string Identity() const;
+  // The same with selection and cast.
+  std::string WholeIdentity() const;
 };
 
 // A source as a request wants it: readers and plans one after the other, to be run with RunConvert, or read through

@@ -43,14 +43,21 @@ const std::vector<OptionSpec>& Table() {
       {"direct_reads", "Storage", &O::direct_reads, {},
        "Read objects that are not in the page cache straight from the disk the first time, and through the page cache when "
        "they are read again. False: always through the page cache"},
+      {"max_delta_chain", "Storage", &O::max_delta_chain, {0, 64},
+       "A save with a parent stores what is nearly equal as the difference to it. So many differences at most have to be "
+       "applied one after the other to read a piece of a tensor. 0: everything is stored whole"},
       {"gc_interval", "Storage", &O::gc_interval, {10 * kSecond, 365 * 24 * kHour, true},
        "Pause between two runs of the garbage collector. 0: never by itself, only when a client asks"},
       {"ended_session_retention", "Storage", &O::ended_session_retention, {0, 365 * 24 * kHour},
        "How long a committed, aborted or expired save session is remembered, so that a repeated call gets the same "
        "answer"},
       {"file_roots", "Storage", &O::file_roots, {0, 16 * kLongestPath},
-       "Folders of this machine, separated by commas, in which clients may have files read and written by Convert. The "
+       "Folders of this machine, separated by commas, in which clients may have files read and written by Convert, Diff and Recover. The "
        "daemon does so with its own rights. Empty: none"},
+      {"allowed_urls", "Storage", &O::allowed_urls, {0, 16 * kLongestPath},
+       "Begins of URLs (https://HOST/PATH, http://HOST/PATH, s3://BUCKET/KEY), separated by commas, that clients may have "
+       "read, and in S3 written, by Convert. The daemon does so from its own network and with its own S3 credentials, and "
+       "follows no redirect to anything else. Empty: none"},
 
       {"listen", "Network", &O::listen, {},
        "TCP addresses to serve on, HOST:PORT or [IPV6]:PORT. Port 0 takes a free one. Empty: no TCP. Plain text, "
@@ -59,6 +66,10 @@ const std::vector<OptionSpec>& Table() {
        "Path of a Unix socket to serve on. Empty: none. A socket that nobody serves any more is replaced"},
       {"unix_socket_mode", "Network", &O::unix_socket_mode, {0, 0777},
        "Who may connect to the Unix socket, as octal file mode bits (connecting needs write)"},
+      {"hand_over_files", "Network", &O::hand_over_files, {},
+       "Give clients that come over the Unix socket, as the daemon's own user or as root, the files that they load from, to "
+       "read the bytes themselves: faster by far than through a socket. Such a client can read those files whole. False: "
+       "all bytes are sent"},
       {"tls_cert", "Network", &O::tls_cert, {0, kLongestPath},
        "PEM file of the certificate for the TCP listeners, its chain behind it. Empty: they are plain. The Unix socket "
        "is plain always. This file and the next two are read again when they change"},

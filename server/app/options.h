@@ -24,14 +24,17 @@ struct DaemonOptions {
   uint64_t extent_bytes = uint64_t{1} << 20;
   bool durable_writes = true;
   bool direct_reads = true;
+  int64_t max_delta_chain = 8;  // Zero: no deltas.
   absl::Duration gc_interval = absl::Minutes(10);  // Zero: only when asked.
   absl::Duration ended_session_retention = absl::Hours(24);
   std::string file_roots;  // Absolute paths, separated by commas. Empty: none.
+  std::string allowed_urls;  // Begins of URLs, separated by commas. Empty: none.
 
   // Network.
   std::vector<std::string> listen = {"localhost:7710"};  // HOST:PORT. Empty: no TCP.
   std::string unix_socket;                               // Empty: none.
   uint32_t unix_socket_mode = 0660;
+  bool hand_over_files = true;
   std::string tls_cert;       // Empty: the TCP listeners are plain.
   std::string tls_key;        // Empty exactly if tls_cert is.
   std::string tls_client_ca;  // Empty: clients need no certificate.

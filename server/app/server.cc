@@ -75,6 +75,8 @@ absl::StatusOr<std::unique_ptr<CheckpointEngine>> OpenEngine(const DaemonOptions
   EngineOptions engine;
   engine.upload.extent_bytes = static_cast<uint32_t>(options.extent_bytes);
   engine.upload.object_bytes = options.object_bytes;
+  engine.upload.max_delta_chain = static_cast<uint32_t>(options.max_delta_chain);
+  engine.notice = [](absl::string_view text) { Log(LogLevel::kWarning, text); };
   engine.download.cache_bytes = 2 * options.extent_bytes;
   engine.download.read_ahead_bytes = 4 * options.extent_bytes;
   engine.download.budget = budget;
@@ -107,7 +109,16 @@ class ServerImpl final : public Server {
     service.version = kVersion;
     service.start_time = absl::Now();
     CAIRN_ASSIGN_OR_RETURN(file_roots_, AllowedRoots::Make(absl::StrSplit(options_.file_roots, ',', absl::SkipWhitespace())));
-    context_.reset(new ServiceContext{*engine_, budget_, file_budget_, io_pool_, call_pool_, job_pool_, file_pool_, service, LogRpc, {}, &file_roots_});
+    CAIRN_ASSIGN_OR_RETURN(AllowedUrls urls, AllowedUrls::Make(absl::StrSplit(options_.allowed_urls, ',', absl::SkipWhitespace())));
+    file_roots_.AllowUrls(std::move(urls));
+    if (!options_.unix_socket.empty() && options_.hand_over_files) {
+      CAIRN_RETURN_IF_ERROR(CheckSocketPath(options_.unix_socket));
+      absl::StatusOr<std::unique_ptr<FileGiver>> files = FileGiver::Listen(options_.unix_socket, options_.unix_socket_mode);
+      Complain("handing over files", files.status());  // Clients get all bytes without it, too.
+      if (files.ok()) files_ = *std::move(files);
+    }
+    context_.reset(new ServiceContext{*engine_, budget_, file_budget_, io_pool_, call_pool_, job_pool_, file_pool_, service, LogRpc, {}, &file_roots_, directory_.path()});
+    context_->files = files_.get();
     service_ = MakeCheckpointService(*context_);
     CAIRN_RETURN_IF_ERROR(Listen());
     maintenance_ = std::thread([this] { RunMaintenance(); });
@@ -241,6 +252,7 @@ class ServerImpl final : public Server {
   ByteBudget file_budget_;
   std::unique_ptr<CheckpointEngine> engine_;
   AllowedRoots file_roots_;
+  std::unique_ptr<FileGiver> files_;  // Null without a Unix socket.
   std::unique_ptr<ServiceContext> context_;
   ThreadPool io_pool_;  // Work that is still queued when a pool ends uses the engine and the context.
   ThreadPool call_pool_;

@@ -55,7 +55,18 @@ absl::StatusOr<std::string> AllowedRoots::RootOf(const std::string& path, const 
                        {"OUTSIDE_FILE_ROOTS", {{"path", path}}});
 }
 
-absl::StatusOr<std::unique_ptr<SourceTree>> AllowedRoots::OpenSource(const std::string& path) const {
+UrlOptions AllowedRoots::OptionsForUrls(const Cancellation& cancellation) const {
+  UrlOptions options;
+  options.cancellation = cancellation;
+  options.allowed = urls_;
+  // So that kUrlSourceBytes is enough.
+  options.read_ahead.block_bytes = 4u << 20;
+  options.read_ahead.memory_bytes = 16u << 20;
+  return options;
+}
+
+absl::StatusOr<std::unique_ptr<SourceTree>> AllowedRoots::OpenSource(const std::string& path, const Cancellation& cancellation) const {
+  if (IsUrl(path)) return OpenUrlTree(path, OptionsForUrls(cancellation));
   CAIRN_RETURN_IF_ERROR(CheckForm(path));
   std::error_code error;
   const fs::path real = fs::canonical(path, error);
@@ -68,7 +79,13 @@ absl::StatusOr<std::unique_ptr<SourceTree>> AllowedRoots::OpenSource(const std::
   return OpenSourceTree(path, {.confined_to = std::move(root)});
 }
 
-absl::StatusOr<std::unique_ptr<SinkTree>> AllowedRoots::CreateTarget(const std::string& path, SinkTreeOptions options) const {
+absl::StatusOr<std::unique_ptr<SinkTree>> AllowedRoots::CreateTarget(const std::string& path, SinkTreeOptions options, const Cancellation& cancellation) const {
+  if (IsUrl(path)) return CreateUrlTree(path, OptionsForUrls(cancellation), options);
+  CAIRN_ASSIGN_OR_RETURN(const std::string resolved, ResolveTarget(path));
+  return CreateSinkTree(resolved, options);
+}
+
+absl::StatusOr<std::string> AllowedRoots::ResolveTarget(const std::string& path) const {
   CAIRN_RETURN_IF_ERROR(CheckForm(path));
   fs::path target(path);
   const bool folder = !target.has_filename();
@@ -85,7 +102,7 @@ absl::StatusOr<std::unique_ptr<SinkTree>> AllowedRoots::CreateTarget(const std::
   if (const fs::path linked = fs::canonical(real, error); !error) {
     CAIRN_RETURN_IF_ERROR(RootOf(path, linked.string()).status());
   }
-  return CreateSinkTree(folder ? real.string() + "/" : real.string(), options);
+  return folder ? real.string() + "/" : real.string();
 }
 
 }  // namespace cairn

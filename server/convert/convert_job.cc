@@ -11,6 +11,8 @@
 #include "common/base/status_macros.h"
 #include "common/format/all_formats.h"
 #include "common/format/checkpoint_file.h"
+#include "common/io/file_identity.h"
+#include "server/convert/finished_conversions.h"
 #include "server/engine/stored_reader.h"
 #include "server/engine/stored_writer.h"
 
@@ -45,16 +47,16 @@ absl::StatusOr<FileSpec> SpecOf(const ConvertPlace& place) {
 
 class ConvertJob {
  public:
-  ConvertJob(CheckpointEngine& engine, const AllowedRoots& roots, const ConvertRequest& request)
-      : engine_(engine), roots_(roots), request_(request) {}
+  ConvertJob(CheckpointEngine& engine, const AllowedRoots& roots, const ConvertRequest& request, const Cancellation& cancellation, FinishedConversions* finished)
+      : engine_(engine), roots_(roots), request_(request), cancellation_(cancellation), finished_(finished) {}
 
-  absl::StatusOr<ConvertResult> Run(const Cancellation& cancellation,
-                                    const std::function<void(const ConvertProgress&)>& report) {
+  absl::StatusOr<ConvertResult> Run(const std::function<void(const ConvertProgress&)>& report) {
     CAIRN_RETURN_IF_ERROR(CheckPlace(request_.source, "source"));
     CAIRN_RETURN_IF_ERROR(CheckPlace(request_.target, "target"));
     if (absl::Status opened = OpenSource(); !opened.ok()) return Annotate(opened, "source");
     CAIRN_RETURN_IF_ERROR(ReportLeftOut());
     if (absl::Status opened = OpenTarget(); !opened.ok()) return Annotate(opened, "target");
+    if (answer_.has_value()) return *std::move(answer_);
     if (stored_ != nullptr && stored_->committed().has_value()) {
       // An earlier attempt with this key got to the end, and its answer was lost.
       result_.checkpoint = stored_->committed();
@@ -62,7 +64,7 @@ class ConvertJob {
     }
     CAIRN_RETURN_IF_ERROR(MakeRecipe());
     ConvertOptions options;
-    options.cancellation = cancellation;
+    options.cancellation = cancellation_;
     options.may_drop = request_.drop_unsupported;
     options.progress = [&](const ConvertProgress& progress) {
       result_.progress = progress;
@@ -70,6 +72,9 @@ class ConvertJob {
     };
     CAIRN_RETURN_IF_ERROR(RunConvert(recipe_->reader(), recipe_->plan(), *writer_, options));
     if (stored_ != nullptr) result_.checkpoint = stored_->committed();
+    if (!key_.empty()) {
+      if (absl::StatusOr<std::string> state = FileIdentity(target_path_); state.ok()) finished_->Add(key_, *std::move(state), result_);
+    }
     return result_;
   }
 
@@ -85,10 +90,14 @@ class ConvertJob {
     CAIRN_ASSIGN_OR_RETURN(FileSpec spec, SpecOf(request_.source));
     std::shared_ptr<const SourceTree> tree = request_.source.source_tree;
     if (tree == nullptr) {
-      CAIRN_ASSIGN_OR_RETURN(tree, roots_.OpenSource(spec.path));
+      CAIRN_ASSIGN_OR_RETURN(tree, roots_.OpenSource(spec.path, cancellation_));
     }
     if (spec.format == nullptr) {
-      CAIRN_ASSIGN_OR_RETURN(spec.format, DetectFormat(*tree));
+      const absl::StatusOr<const Format*> detected = DetectFormat(*tree);
+      // A network that fails meanwhile looks like a format that nobody knows.
+      const auto* const url = dynamic_cast<const UrlTree*>(tree.get());
+      if (!detected.ok() && url != nullptr && !url->failure().ok()) return url->failure();
+      CAIRN_ASSIGN_OR_RETURN(spec.format, detected);
     }
     result_.source_format = std::string(spec.format->name());
     ReadOptions options;
@@ -106,20 +115,60 @@ class ConvertJob {
     options.separator = request_.separator;
     options.drop_unsupported = request_.drop_unsupported;
     options.overwrite = request_.overwrite;
-    CAIRN_ASSIGN_OR_RETURN(const TargetFile target, ResolveTarget(spec, options));
+    options.parts = request_.parts;
+    options.assets_beside = request_.assets_beside;
+    CAIRN_ASSIGN_OR_RETURN(TargetFile target, ResolveTarget(spec, options));
     result_.target_format = std::string(target.format->name());
     target_holds_values_ = target.format->traits().values;
-    std::shared_ptr<SinkTree> sink = request_.target.sink_tree;
-    if (sink == nullptr) {
-      SinkTreeOptions sink_options;
-      sink_options.overwrite = target.overwrite;
-      CAIRN_ASSIGN_OR_RETURN(sink, roots_.CreateTarget(target.path, sink_options));
+    if (request_.target.sink_tree != nullptr) {
+      if (request_.resume || request_.assets_beside) return absl::InvalidArgumentError("resume and assets_beside: only for files on this daemon's machine");
+      CAIRN_ASSIGN_OR_RETURN(writer_, target.format->Create(request_.target.sink_tree, target.options));
+      return absl::OkStatus();
     }
-    CAIRN_ASSIGN_OR_RETURN(writer_, target.format->Create(std::move(sink), target.options));
+    if (IsUrl(target.path)) {
+      if (request_.resume || request_.assets_beside) return absl::InvalidArgumentError("resume and assets_beside: only for files on this daemon's machine");
+      CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<SinkTree> sink, roots_.CreateTarget(target.path, {.overwrite = target.overwrite}, cancellation_));
+      CAIRN_ASSIGN_OR_RETURN(writer_, target.format->Create(std::move(sink), target.options));
+      return absl::OkStatus();
+    }
+    CAIRN_ASSIGN_OR_RETURN(target.path, roots_.ResolveTarget(target.path));
+    target.note = [this](const std::string& note) { result_.notes.push_back(note); };
+    const bool remembers = finished_ != nullptr && !request_.session_key.empty();
+    if (request_.resume || remembers) {
+      const absl::StatusOr<std::string> source = SourceIdentity();
+      if (request_.resume) {
+        CAIRN_RETURN_IF_ERROR(source.status());
+        target.resume_identity = ResumeIdentity(target, {*source, request_.recipe.WholeIdentity()});
+      }
+      if (remembers && source.ok()) FindAnswer(target, *source);
+      if (answer_.has_value()) return absl::OkStatus();
+    }
+    CAIRN_ASSIGN_OR_RETURN(writer_, CreateTarget(target));
     return absl::OkStatus();
   }
 
+  // Of what OpenSource has opened.
+  absl::StatusOr<std::string> SourceIdentity() const {
+    if (!source_uid_.empty()) return absl::StrCat("uid:", source_uid_);
+    if (request_.source.source_tree != nullptr) return absl::InvalidArgumentError("resume: not for a source that is sent here");
+    CAIRN_ASSIGN_OR_RETURN(const FileSpec spec, SpecOf(request_.source));
+    if (const auto* const url = dynamic_cast<const UrlTree*>(source_tree_.get()); url != nullptr) return absl::StrCat(request_.source.format, "::", url->Identity());
+    CAIRN_ASSIGN_OR_RETURN(std::string identity, FileIdentity(spec.path));
+    return absl::StrCat(request_.source.format, "::", spec.path, "\n", identity);
+  }
+
+  // An answer that was lost is given again, and not ALREADY_EXISTS.
+  void FindAnswer(const TargetFile& target, const std::string& source) {
+    target_path_ = target.path;
+    key_ = absl::StrCat(request_.session_key, "\n",
+                        ResumeIdentity(target, {source, request_.recipe.WholeIdentity(), target.path, absl::StrCat(request_.overwrite, request_.strict)}));
+    if (const absl::StatusOr<std::string> state = FileIdentity(target.path); state.ok()) answer_ = finished_->Find(key_, *state);
+  }
+
   absl::Status OpenStoredTarget() {
+    if (request_.resume || request_.assets_beside || request_.parts > 0) {
+      return absl::InvalidArgumentError("resume, assets_beside and parts are about files that are written, and this is a ref");
+    }
     CAIRN_ASSIGN_OR_RETURN(const Ref ref, Ref::Parse(request_.target.ref));
     if (!ref.step.has_value()) {
       return absl::InvalidArgumentError(absl::StrCat("\"", request_.target.ref, "\": expected NAME@STEP, the checkpoint to be"));
@@ -170,7 +219,12 @@ class ConvertJob {
   CheckpointEngine& engine_;
   const AllowedRoots& roots_;
   const ConvertRequest& request_;
+  const Cancellation cancellation_;
+  FinishedConversions* const finished_;
   ConvertResult result_;
+  std::string target_path_;              // Of files.
+  std::string key_;                      // Empty: is not remembered.
+  std::optional<ConvertResult> answer_;  // Of the same conversion, which was made before.
   std::string source_uid_;
   std::shared_ptr<const SourceTree> source_tree_;  // Null for a ref.
   std::unique_ptr<CheckpointReader> reader_;
@@ -184,9 +238,11 @@ class ConvertJob {
 
 absl::StatusOr<ConvertResult> RunConvertJob(CheckpointEngine& engine, const AllowedRoots& roots, ByteBudget& budget,
                                             const ConvertRequest& request, const Cancellation& cancellation,
-                                            const std::function<void(const ConvertProgress&)>& report) {
-  const ByteBudget::Reservation memory = budget.AcquireBlocking(kJobBytes + (request.recipe.map.has_value() ? kMapBytes : 0) + request.source.tree_bytes + request.target.tree_bytes);
-  return ConvertJob(engine, roots, request).Run(cancellation, report);
+                                            const std::function<void(const ConvertProgress&)>& report, FinishedConversions* finished) {
+  const uint64_t urls = (IsUrl(request.source.path) ? kUrlSourceBytes : 0) + (IsUrl(request.target.path) ? kUrlTargetBytes : 0);
+  const ByteBudget::Reservation memory =
+      budget.AcquireBlocking(kJobBytes + (request.recipe.map.has_value() ? kMapBytes : 0) + request.source.tree_bytes + request.target.tree_bytes + urls);
+  return ConvertJob(engine, roots, request, cancellation, finished).Run(report);
 }
 
 }  // namespace cairn

@@ -41,8 +41,14 @@ struct ConvertRequest {
   std::string separator = ".";
   bool drop_unsupported = false;
   bool overwrite = false;
+  uint32_t parts = 0;
+  // Of files on this machine. Keep what is written if the conversion is interrupted, and go on from what the same one has left.
+  bool resume = false;
+  bool assets_beside = false;
+  // Of a ref, the same key goes on where an interrupted conversion stopped; empty: a new one. Of files, it has the answer of
+  // the same conversion, if that came to its end a short while ago and what it wrote is still there.
+  std::string session_key;
   // Refs.
-  std::string session_key;  // The same key goes on where an interrupted conversion stopped. Empty: a new one.
   std::map<std::string, std::string> metadata;
   std::string created_by;
 };
@@ -56,12 +62,16 @@ struct ConvertResult {
   std::string map;                          // With a map: the way that was taken,
   std::vector<std::string> map_dropped;     // and what it leaves out.
   std::vector<std::string> left_out;        // What the source holds and nothing can carry, in words.
+  std::vector<std::string> notes;           // What else there is to say: why nothing was resumed.
 };
 
+class FinishedConversions;
+
 // Runs one conversion where the storage is. Blocks: for a job thread. Its memory comes out of `budget`.
-// Errors name the place at fault; nothing is visible at the target unless it is OK.
+// Errors name the place at fault; nothing is visible at the target unless it is OK. `finished` may be null.
 absl::StatusOr<ConvertResult> RunConvertJob(CheckpointEngine& engine, const AllowedRoots& roots, ByteBudget& budget,
                                             const ConvertRequest& request, const Cancellation& cancellation,
-                                            const std::function<void(const ConvertProgress&)>& report);
+                                            const std::function<void(const ConvertProgress&)>& report,
+                                            FinishedConversions* finished = nullptr);
 
 }  // namespace cairn

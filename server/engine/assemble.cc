@@ -67,7 +67,25 @@ uint32_t ManifestAssembler::ObjectIndex(const std::string& key) {
   return it->second;
 }
 
-absl::Status ManifestAssembler::AddPiece(Shard& shard, ShardPiece& piece, const std::vector<uint32_t>& object_map) {
+// The parts of a session, and its writers, refer to the same bases again and again.
+uint32_t ManifestAssembler::BaseIndex(const Extent& base) {
+  const auto [it, inserted] = base_index_.try_emplace(std::make_pair(base.object, base.offset),
+                                                      static_cast<uint32_t>(bases_.size() + 1));
+  if (inserted) {
+    bases_.push_back(base);
+    return it->second;
+  }
+  if (bases_[it->second - 1] == base) return it->second;
+  bases_.push_back(base);
+  return static_cast<uint32_t>(bases_.size());
+}
+
+void ManifestAssembler::Renumber(const Numbers& numbers, Extent& extent) {
+  extent.object = numbers.objects[extent.object];
+  extent.base = numbers.bases[extent.base];
+}
+
+absl::Status ManifestAssembler::AddPiece(Shard& shard, ShardPiece& piece, const Numbers& numbers) {
   if (!SameDeclaration(shard.entry, piece.entry)) {
     return Refuse("ENTRY_CONFLICT", piece.entry.path, "",
                   absl::StrCat(Named(piece.entry), ": writer ", shard.writer, " declared it twice and differently: ",
@@ -82,7 +100,7 @@ absl::Status ManifestAssembler::AddPiece(Shard& shard, ShardPiece& piece, const 
   size_t known = 0;
   while (known < shard.extents.size() && position < piece.start) position += shard.extents[known++].raw_bytes;
   for (Extent& extent : piece.extents) {
-    extent.object = object_map[extent.object];
+    Renumber(numbers, extent);
     if (known < shard.extents.size()) {
       if (position != piece.start || shard.extents[known].digest != extent.digest) {
         return WithErrorInfo(
@@ -104,9 +122,13 @@ absl::Status ManifestAssembler::AddPiece(Shard& shard, ShardPiece& piece, const 
 }
 
 absl::Status ManifestAssembler::Add(uint32_t writer, SessionRecord record) {
-  std::vector<uint32_t> object_map;
-  object_map.reserve(record.objects.size());
-  for (const std::string& key : record.objects) object_map.push_back(ObjectIndex(key));
+  Numbers numbers;
+  numbers.objects.reserve(record.objects.size());
+  for (const std::string& key : record.objects) numbers.objects.push_back(ObjectIndex(key));
+  for (Extent base : record.bases) {
+    Renumber(numbers, base);
+    numbers.bases.push_back(BaseIndex(base));
+  }
   for (ShardPiece& piece : record.pieces) {
     const auto [it, inserted] =
         shard_index_.try_emplace(ShardKey(writer, piece.entry.path, piece.box, piece.entry.kind), shards_.size());
@@ -114,7 +136,7 @@ absl::Status ManifestAssembler::Add(uint32_t writer, SessionRecord record) {
       CAIRN_ASSIGN_OR_RETURN(const uint64_t total, ShardBytes(piece.entry, piece.box));
       shards_.push_back({writer, piece.entry, piece.box, total});
     }
-    CAIRN_RETURN_IF_ERROR(AddPiece(shards_[it->second], piece, object_map));
+    CAIRN_RETURN_IF_ERROR(AddPiece(shards_[it->second], piece, numbers));
   }
   return absl::OkStatus();
 }
@@ -132,6 +154,7 @@ absl::StatusOr<Manifest> ManifestAssembler::Finish(std::map<std::string, std::st
   Manifest manifest;
   manifest.metadata = std::move(metadata);
   manifest.objects = std::move(objects_);
+  manifest.bases = std::move(bases_);
   std::vector<Shard> shards = std::move(shards_);
   *this = ManifestAssembler();
 

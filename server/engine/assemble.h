@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -49,13 +50,23 @@ class ManifestAssembler {
     bool finished = false;
   };
 
+  // What the numbers of one record are here.
+  struct Numbers {
+    std::vector<uint32_t> objects;
+    std::vector<uint32_t> bases{0};  // From 1, as Extent::base counts.
+  };
+
   uint32_t ObjectIndex(const std::string& key);
-  absl::Status AddPiece(Shard& shard, ShardPiece& piece, const std::vector<uint32_t>& object_map);
+  uint32_t BaseIndex(const Extent& base);
+  static void Renumber(const Numbers& numbers, Extent& extent);
+  absl::Status AddPiece(Shard& shard, ShardPiece& piece, const Numbers& numbers);
 
   std::vector<Shard> shards_;
   absl::flat_hash_map<std::string, size_t> shard_index_;  // By writer, path and box.
   std::vector<std::string> objects_;
   absl::flat_hash_map<std::string, uint32_t> object_index_;
+  std::vector<Extent> bases_;
+  absl::flat_hash_map<std::pair<uint32_t, uint64_t>, uint32_t> base_index_;  // Object and offset.
 };
 
 // Names a shard within a session, for maps: writer, path and box.

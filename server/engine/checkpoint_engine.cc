@@ -39,7 +39,7 @@ CheckpointEngine::CheckpointEngine(std::unique_ptr<ObjectStore> store, std::uniq
       pins_(*registry_, clock, holder_), manifests_(*store_, options.manifest_cache_bytes),
       seal_pool_("seal", options.seal_threads), read_pool_("read", options.read_threads) {}
 
-absl::StatusOr<Session> CheckpointEngine::BeginSave(SessionSpec spec) {
+absl::StatusOr<Session> CheckpointEngine::BeginSave(SessionSpec spec, bool parent_is_previous) {
   CAIRN_RETURN_IF_ERROR(CheckCheckpointName(spec.name));
   if (spec.step < 0) return absl::InvalidArgumentError(absl::StrCat("step ", spec.step, ": expected 0 or more"));
   if (spec.client_key.empty() || spec.client_key.size() > kMaxKeyBytes) {
@@ -62,20 +62,57 @@ absl::StatusOr<Session> CheckpointEngine::BeginSave(SessionSpec spec) {
   }
   if (spec.lease <= absl::ZeroDuration()) spec.lease = options_.default_lease;
   spec.lease = std::clamp(spec.lease, options_.min_lease, options_.max_lease);
-  if (!spec.parent.empty()) {
-    CAIRN_ASSIGN_OR_RETURN(const Ref parent, Ref::Parse(spec.parent));
-    absl::StatusOr<CheckpointRow> row = Resolve(parent);
-    if (!row.ok()) return Annotate(row.status(), "parent");
-    spec.parent = row->uid;
-  }
+  CAIRN_RETURN_IF_ERROR(ResolveParent(spec, parent_is_previous));
   absl::BitGen random;
   const std::string id = absl::StrCat(absl::Hex(absl::Uniform<uint64_t>(random), absl::kZeroPad16),
                                       absl::Hex(absl::Uniform<uint64_t>(random), absl::kZeroPad16));
   return registry_->BeginSession(id, spec, clock_.Now());
 }
 
+absl::Status CheckpointEngine::ResolveParent(SessionSpec& spec, bool parent_is_previous) {
+  absl::StatusOr<CheckpointRow> row;
+  if (parent_is_previous) {
+    if (!spec.parent.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat("parent \"", spec.parent, "\": parent_is_previous names another one"));
+    }
+    row = registry_->GetCheckpointBelow(spec.name, spec.step);
+    if (absl::IsNotFound(row.status())) return absl::OkStatus();
+  } else {
+    if (spec.parent.empty()) return absl::OkStatus();
+    CAIRN_ASSIGN_OR_RETURN(const Ref parent, Ref::Parse(spec.parent));
+    row = Resolve(parent);
+    // A client that resumes asks for the same as before. The parent may have been deleted since; the session is there.
+    if (absl::IsNotFound(row.status()) && registry_->GetSessionByKey(spec.client_key).ok()) {
+      spec.parent.clear();
+      return absl::OkStatus();
+    }
+  }
+  if (!row.ok()) return Annotate(row.status(), "parent");
+  spec.parent = row->uid;
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::unique_ptr<Upload>> CheckpointEngine::OpenUpload(const std::string& session_id, uint32_t writer) {
-  return Upload::Open(*store_, *registry_, clock_, seal_pool_, options_.upload, session_id, writer);
+  std::shared_ptr<const OpenCheckpoint> parent;
+  if (options_.upload.max_delta_chain > 0) {
+    CAIRN_ASSIGN_OR_RETURN(parent, ParentToStoreAgainst(session_id));
+  }
+  return Upload::Open(*store_, *registry_, clock_, seal_pool_, options_.upload, session_id, writer, std::move(parent));
+}
+
+// Null if there is none, or none any more: the save costs more bytes then, and is none the worse.
+absl::StatusOr<std::shared_ptr<const OpenCheckpoint>> CheckpointEngine::ParentToStoreAgainst(const std::string& session_id) {
+  CAIRN_ASSIGN_OR_RETURN(const Session session, registry_->GetSession(session_id));
+  if (session.spec.parent.empty() || session.state != SessionState::kOpen) return nullptr;
+  Ref ref;
+  ref.uid = session.spec.parent;
+  absl::StatusOr<std::shared_ptr<const OpenCheckpoint>> parent = Open(ref);
+  if (!absl::IsNotFound(parent.status()) && !absl::IsDataLoss(parent.status())) return parent;
+  if (options_.notice) {
+    options_.notice(absl::StrCat("save of ", session.spec.name, "@", session.spec.step,
+                                 " goes on without its parent, and stores everything whole: ", parent.status().message()));
+  }
+  return nullptr;
 }
 
 absl::StatusOr<SaveStatus> CheckpointEngine::GetSaveStatus(const std::string& session_id, std::optional<uint32_t> writer) {
@@ -152,6 +189,19 @@ absl::StatusOr<std::unique_ptr<StoredReader>> CheckpointEngine::OpenReader(const
   return std::make_unique<StoredReader>(std::move(open), *store_, options_.download);
 }
 
+absl::StatusOr<std::unique_ptr<BaseReader>> CheckpointEngine::OpenBase(const Ref& ref) {
+  CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<const OpenCheckpoint> open, Open(ref));
+  return std::make_unique<BaseReader>(std::move(open), *store_, options_.download.cache_bytes);
+}
+
+absl::StatusOr<std::unique_ptr<BaseReader>> CheckpointEngine::OpenParent(const std::string& session_id) {
+  CAIRN_ASSIGN_OR_RETURN(const Session session, registry_->GetSession(session_id));
+  if (session.spec.parent.empty()) return absl::FailedPreconditionError("the save session has no parent");
+  Ref parent;
+  parent.uid = session.spec.parent;
+  return OpenBase(parent);
+}
+
 absl::StatusOr<std::vector<CheckpointRow>> CheckpointEngine::ListCheckpoints(const CheckpointFilter& filter,
                                                                              const std::string& after_name,
                                                                              int64_t after_step, size_t limit) {
@@ -194,10 +244,14 @@ absl::Status CheckpointEngine::Verify(const Ref& ref, const Cancellation& cancel
     for (const StoredShard& shard : stored.shards) {
       for (const Extent& extent : shard.extents) {
         CAIRN_RETURN_IF_ERROR(cancellation.Check());
-        const std::string& object = manifest.objects[extent.object];
-        const absl::StatusOr<Buffer> bytes = extents.Read(object, extent);
+        const absl::StatusOr<Buffer> bytes = extents.Read(manifest, extent);
         if (absl::IsDataLoss(bytes.status())) {
-          state.problems.push_back({stored.entry.path.ToString(), shard.box, object, std::string(bytes.status().message())});
+          // Of a delta, what it is made against may be to blame.
+          const ErrorInfo info = GetErrorInfo(bytes.status());
+          const auto blamed = info.metadata.find("object");
+          state.problems.push_back({stored.entry.path.ToString(), shard.box,
+                                    blamed == info.metadata.end() ? manifest.objects[extent.object] : blamed->second,
+                                    std::string(bytes.status().message())});
         } else if (!bytes.ok()) {
           return bytes.status();
         }

@@ -17,6 +17,7 @@
 #include "common/base/thread_pool.h"
 #include "common/tensor/ref.h"
 #include "server/engine/assemble.h"
+#include "server/engine/base_reader.h"
 #include "server/engine/download.h"
 #include "server/engine/garbage_collector.h"
 #include "server/engine/manifest_cache.h"
@@ -41,6 +42,8 @@ struct EngineOptions {
   // Names this daemon in leases and pins: the same after a restart, another for every other daemon on this registry.
   // Empty: a random one.
   std::string holder;
+  // Told what an operator may want to know though no call fails. May be empty; called in any thread.
+  std::function<void(absl::string_view)> notice;
 };
 
 struct SaveStatus {
@@ -72,7 +75,9 @@ class CheckpointEngine {
                    EngineOptions options);
 
   // -- Saving. INVALID_ARGUMENT for names, steps, keys and counts out of range; otherwise as registry.h says.
-  absl::StatusOr<Session> BeginSave(SessionSpec spec);
+  // `spec.parent` is a ref here. With `parent_is_previous` it is the highest step of the name below the one that is saved,
+  // if there is one. A repeated call of a session finds it even if its parent is gone.
+  absl::StatusOr<Session> BeginSave(SessionSpec spec, bool parent_is_previous = false);
   absl::StatusOr<std::unique_ptr<Upload>> OpenUpload(const std::string& session_id, uint32_t writer);
   absl::StatusOr<SaveStatus> GetSaveStatus(const std::string& session_id, std::optional<uint32_t> writer);
   // With auto_commit, the last writer's call commits: the session that it returns is then committed.
@@ -89,6 +94,10 @@ class CheckpointEngine {
   absl::StatusOr<std::unique_ptr<Download>> OpenDownload(const Ref& ref, DownloadRequest request);
   // The same as the source of a conversion; the engine outlives it.
   absl::StatusOr<std::unique_ptr<StoredReader>> OpenReader(const Ref& ref);
+  // The same as the base of deltas.
+  absl::StatusOr<std::unique_ptr<BaseReader>> OpenBase(const Ref& ref);
+  // Of the parent of a save session. FAILED_PRECONDITION if it has none, NOT_FOUND if that is no longer there.
+  absl::StatusOr<std::unique_ptr<BaseReader>> OpenParent(const std::string& session_id);
 
   // -- The registry.
   absl::StatusOr<std::vector<CheckpointRow>> ListCheckpoints(const CheckpointFilter& filter,
@@ -119,6 +128,8 @@ class CheckpointEngine {
   const EngineOptions& options() const { return options_; }
 
  private:
+  absl::Status ResolveParent(SessionSpec& spec, bool parent_is_previous);
+  absl::StatusOr<std::shared_ptr<const OpenCheckpoint>> ParentToStoreAgainst(const std::string& session_id);
   absl::StatusOr<Manifest> AssembleManifest(const Session& session, uint64_t* part_count, uint64_t* new_bytes);
 
   const std::unique_ptr<ObjectStore> store_;

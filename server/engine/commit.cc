@@ -39,23 +39,43 @@ absl::Status CheckAllFinished(const Session& session) {
                          {"found", absl::StrCat(session.finished_writers.size())}}});
 }
 
-// Only the objects that extents point to: a retried part may have left others.
-void DropUnusedObjects(Manifest& manifest) {
-  std::vector<uint32_t> renumbered(manifest.objects.size(), UINT32_MAX);
-  std::vector<std::string> used;
-  for (StoredEntry& stored : manifest.entries) {
-    for (StoredShard& shard : stored.shards) {
-      for (Extent& extent : shard.extents) {
-        uint32_t& number = renumbered[extent.object];
-        if (number == UINT32_MAX) {
-          number = static_cast<uint32_t>(used.size());
-          used.push_back(manifest.objects[extent.object]);
-        }
-        extent.object = number;
+// Only the objects and bases that extents point to: a retried part may have left others.
+void DropUnused(Manifest& manifest) {
+  std::vector<uint32_t> base_numbers(manifest.bases.size() + 1, 0);
+  const auto for_each_extent = [&manifest](auto&& visit) {
+    for (StoredEntry& stored : manifest.entries) {
+      for (StoredShard& shard : stored.shards) {
+        for (Extent& extent : shard.extents) visit(extent);
       }
     }
+  };
+  for_each_extent([&](const Extent& extent) { base_numbers[extent.base] = 1; });
+  for (size_t i = manifest.bases.size(); i > 0; --i) {
+    if (base_numbers[i] != 0) base_numbers[manifest.bases[i - 1].base] = 1;
   }
-  manifest.objects = std::move(used);
+  base_numbers[0] = 0;
+  std::vector<Extent> used_bases;
+  for (size_t i = 0; i < manifest.bases.size(); ++i) {
+    if (base_numbers[i + 1] == 0) continue;
+    used_bases.push_back(manifest.bases[i]);
+    base_numbers[i + 1] = static_cast<uint32_t>(used_bases.size());
+  }
+  manifest.bases = std::move(used_bases);
+
+  std::vector<uint32_t> object_numbers(manifest.objects.size(), UINT32_MAX);
+  std::vector<std::string> used_objects;
+  const auto renumber = [&](Extent& extent) {
+    uint32_t& number = object_numbers[extent.object];
+    if (number == UINT32_MAX) {
+      number = static_cast<uint32_t>(used_objects.size());
+      used_objects.push_back(manifest.objects[extent.object]);
+    }
+    extent.object = number;
+    extent.base = base_numbers[extent.base];
+  };
+  for_each_extent(renumber);
+  for (Extent& base : manifest.bases) renumber(base);
+  manifest.objects = std::move(used_objects);
 }
 
 }  // namespace
@@ -76,7 +96,7 @@ absl::StatusOr<Manifest> CheckpointEngine::AssembleManifest(const Session& sessi
     *part_count += parts;
   }
   CAIRN_ASSIGN_OR_RETURN(Manifest manifest, assembler.Finish(session.spec.metadata));
-  DropUnusedObjects(manifest);
+  DropUnused(manifest);
   return manifest;
 }
 

@@ -7,27 +7,29 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "common/base/buffer.h"
 #include "common/base/byte_budget.h"
+#include "common/base/digest.h"
 #include "server/engine/entry_bytes.h"
 #include "server/engine/extent_reader.h"
 #include "server/engine/manifest.h"
-#include "server/engine/read_pins.h"
-#include "server/registry/registry.h"
+#include "server/engine/open_checkpoint.h"
 
 namespace cairn {
-
-// A checkpoint that is being read: nothing collects its objects while this lives.
-struct OpenCheckpoint {
-  CheckpointRow row;
-  std::shared_ptr<const Manifest> manifest;
-  ReadPins::Pin pin;
-};
 
 struct BoxRead {
   KeyPath path;
   std::optional<Box> box;  // Nothing: all of it.
+};
+
+// Who takes files, to read bytes from them instead of having them sent. One thread at a time.
+class FileRecipient {
+ public:
+  virtual ~FileRecipient() = default;
+  // Hands over a file that is open for reading. False if that cannot be; then it is not asked again.
+  virtual bool Give(uint32_t number, int file) = 0;
 };
 
 struct DownloadRequest {
@@ -39,6 +41,7 @@ struct DownloadRequest {
   uint32_t chunk_bytes = 1u << 20;
   uint64_t start_entry = 0;         // Entries of the answer to skip,
   uint64_t start_offset = 0;        // and bytes of the next one.
+  FileRecipient* files = nullptr;   // Gets what the system has in memory as ranges of files. Outlives the download.
 };
 
 struct DownloadOptions {
@@ -65,6 +68,15 @@ class Download {
   uint64_t total_bytes() const { return total_bytes_; }
   const OpenCheckpoint& checkpoint() const { return *checkpoint_; }
 
+  // Bytes of an entry that the recipient of files reads itself.
+  struct FileRange {
+    uint64_t offset = 0;  // Within the entry as sent.
+    uint32_t bytes = 0;
+    uint32_t file = 0;
+    uint64_t file_offset = 0;
+    Digest digest;
+  };
+  static constexpr size_t kMaxFileRanges = 8;  // Of one piece.
   struct Piece {
     const Entry* start = nullptr;  // Set on an entry's first piece. As stored; see dtype.
     Dtype dtype = Dtype::kInvalid;  // As sent.
@@ -72,6 +84,7 @@ class Download {
     uint64_t bytes = 0;            // With start: of the whole entry as sent.
     uint64_t offset = 0;           // Of `data` within the entry as sent.
     Buffer data;                   // May be empty: values, aliases, empty tensors.
+    std::vector<FileRange> ranges;  // Instead of `data`, one behind the other.
     std::optional<uint32_t> crc32c;  // Of `data`, where it is known already.
     bool finish = false;           // The entry's last piece.
   };
@@ -85,15 +98,19 @@ class Download {
   };
 
   Download(std::shared_ptr<const OpenCheckpoint> checkpoint, ObjectStore& store, DownloadOptions options, ThreadPool* readers)
-      : checkpoint_(std::move(checkpoint)), options_(options), readers_(readers), extents_(store, options.cache_bytes) {}
+      : checkpoint_(std::move(checkpoint)), options_(options), store_(store), readers_(readers), extents_(store, options.cache_bytes) {}
   absl::Status Resolve(const DownloadRequest& request);
   absl::StatusOr<std::unique_ptr<EntryBytes>> OpenItem(size_t item);
   void SizeCacheFor(const StoredEntry& stored);
   uint64_t AheadWindow();
   void LookAhead();
+  bool IsBestReadAsFile(const EntryBytes::Step& step) const;
+  std::optional<FileRange> NextFileRange();
+  std::optional<uint32_t> FileNumber(uint32_t object);
 
   const std::shared_ptr<const OpenCheckpoint> checkpoint_;
   const DownloadOptions options_;
+  ObjectStore& store_;
   ThreadPool* const readers_;
   ExtentReader extents_;
   ByteBudget::Reservation extra_;
@@ -113,6 +130,10 @@ class Download {
   uint64_t ahead_position_ = 0;
   uint64_t refill_below_ = 0;  // Announces more once less than that is left of it.
   std::shared_ptr<const ByteBudget::Reservation> ahead_memory_;
+
+  FileRecipient* files_ = nullptr;
+  std::deque<uint64_t> as_file_;  // Positions, as ahead_position_, of extents that are handed over instead of being announced.
+  absl::flat_hash_map<uint32_t, uint32_t> file_numbers_;  // By object.
 };
 
 }  // namespace cairn

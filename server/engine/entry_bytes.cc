@@ -86,8 +86,7 @@ std::optional<EntryBytes::Step> EntryBytes::StepAt(uint64_t offset, uint64_t max
   const std::optional<Spot> spot = Locate(offset, UINT64_MAX);
   if (!spot.has_value()) return std::nullopt;
   const uint64_t bytes = spot->extent->raw_bytes;
-  return Step{&manifest_.objects[spot->extent->object], spot->extent,
-              from_ == to_ && spot->skip == 0 && spot->length == bytes && bytes <= max_bytes, spot->length};
+  return Step{spot->extent, from_ == to_ && spot->skip == 0 && spot->length == bytes && bytes <= max_bytes, spot->length};
 }
 
 absl::StatusOr<Buffer> EntryBytes::Borrow(uint64_t offset, uint64_t max_bytes, std::optional<uint32_t>* crc32c) {
@@ -99,7 +98,7 @@ absl::StatusOr<Buffer> EntryBytes::Borrow(uint64_t offset, uint64_t max_bytes, s
   const Extent& extent = *spot->extent;
   uint32_t crc = 0;
   const bool checksum = crc32c != nullptr && spot->length == extent.raw_bytes;
-  absl::StatusOr<Buffer> whole = extents_.Read(manifest_.objects[extent.object], extent, checksum ? &crc : nullptr);
+  absl::StatusOr<Buffer> whole = extents_.Read(manifest_, extent, checksum ? &crc : nullptr);
   if (!whole.ok()) {
     const std::string box = stored_.shards[spot->shard].box.ToString();
     ErrorInfo info = GetErrorInfo(whole.status());

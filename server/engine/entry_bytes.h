@@ -42,7 +42,6 @@ class EntryBytes {
 
   // What a reader in pieces of `max_bytes` needs for the stored byte at `offset` < stored_size() of the box.
   struct Step {
-    const std::string* object_key = nullptr;
     const Extent* extent = nullptr;
     bool whole = false;   // It is sent as it is, in one piece.
     uint64_t length = 0;  // The bytes of the box from there on that lie in it one behind the other.

@@ -68,6 +68,7 @@ void ExtentFetch::ReadAndDigest() {
     read_ = absl::ResourceExhaustedError(absl::StrCat("no memory for ", bytes_, " stored bytes"));
     return;
   }
+  if (IsChain()) return ReadAndDigestChain();
   size_t index = 0;
   uint64_t done = 0;  // Of that part.
   std::optional<Digester> digester;
@@ -93,22 +94,42 @@ void ExtentFetch::ReadAndDigest() {
   read_ = store_.ReadInPieces(object_key_, offset(), absl::MakeSpan(memory_.get(), bytes_), see);
 }
 
+void ExtentFetch::ReadAndDigestChain() {
+  Part& part = parts_.front();
+  const absl::Span<char> target = absl::MakeSpan(memory_.get(), bytes_);
+  // One digest for all links; if it is wrong, once more to see whose fault it is.
+  for (const ChainCheck check : {ChainCheck::kNone, ChainCheck::kEachLink}) {
+    read_ = ReadChain(store_, chain_, check, target);
+    if (!read_.ok()) return;
+    Digester digester(part.extent.digest.algorithm());
+    part.crc32c = 0;
+    for (size_t at = 0; at < target.size(); at += kBlockBytes) {
+      const absl::string_view block(target.data() + at, std::min(kBlockBytes, target.size() - at));
+      digester.Update(block);
+      if (part.checksum) part.crc32c = ExtendCrc32c(part.crc32c, block);
+    }
+    part.found = digester.Finish();
+    if (part.found == part.extent.digest) return;
+  }
+}
+
+bool ExtentFetch::Announce() const {
+  if (!IsChain()) return store_.WillRead(object_key_, offset(), bytes_);
+  bool may_wait = false;
+  for (const ChainLink& link : chain_) {
+    may_wait |= store_.WillRead(link.object_key, link.extent.offset, link.extent.stored_bytes);
+  }
+  return may_wait;
+}
+
 absl::StatusOr<ExtentFetch::Result> ExtentFetch::Get(size_t index) const {
   const Part& part = parts_[index];
-  const auto where = [&](std::string reason) {
-    return ErrorInfo{std::move(reason), {{"object", object_key_}, {"offset", absl::StrCat(part.extent.offset)}}};
-  };
-  const auto damaged = [&](absl::string_view how) {
-    return WithErrorInfo(absl::DataLossError(absl::StrCat("object ", object_key_, ", bytes ", part.extent.offset, "+",
-                                                          part.extent.stored_bytes, ": ", how)),
-                         where("STORED_BYTES_DAMAGED"));
-  };
-  if (absl::IsNotFound(read_) || absl::IsOutOfRange(read_)) return damaged(read_.message());
-  if (!read_.ok()) return WithErrorInfo(read_, where(""));
-  if (part.found != part.extent.digest) {
-    return damaged(absl::StrCat("digest is ", part.found.ToHex().substr(0, 16), "..., expected ",
-                                part.extent.digest.ToHex().substr(0, 16), "..."));
+  if (!read_.ok() && IsChain()) return read_;  // Which names the link that is to blame.
+  if (absl::IsNotFound(read_) || absl::IsOutOfRange(read_)) return DamagedExtent(object_key_, part.extent, read_.message());
+  if (!read_.ok()) {
+    return WithErrorInfo(read_, {"", {{"object", object_key_}, {"offset", absl::StrCat(part.extent.offset)}}});
   }
+  if (part.found != part.extent.digest) return WrongDigest(object_key_, part.extent, part.found);
   Result result{Buffer(absl::string_view(memory_.get() + part.begin, part.extent.raw_bytes), memory_), std::nullopt};
   if (part.checksum) result.crc32c = part.crc32c;
   return result;

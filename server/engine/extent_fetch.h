@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -14,13 +15,15 @@
 #include "absl/synchronization/mutex.h"
 #include "common/base/buffer.h"
 #include "common/base/byte_budget.h"
+#include "server/engine/extent_chain.h"
 #include "server/engine/stored_entry.h"
 #include "server/store/object_store.h"
 
 namespace cairn {
 
-// One read of the store: extents that lie one behind the other in an object, each checked against its digest. Whoever
-// comes first runs it: a thread that reads ahead, or the reader who cannot wait for one. Thread-safe, but for Add().
+// One read of the store: extents that lie one behind the other in an object, each checked against its digest; or one that
+// is a delta, and all that it is made of. Whoever comes first runs it: a thread that reads ahead, or the reader who cannot
+// wait for one. Thread-safe, but for Add() and SetChain().
 class ExtentFetch {
  public:
   // `store` outlives whoever runs it.
@@ -28,11 +31,16 @@ class ExtentFetch {
 
   // One more, before anybody runs it. `checksum`: its CRC-32C is wanted too, and is cheap while it is being digested.
   void Add(const Extent& extent, bool checksum);
+  // The one extent that was added is made of these; nothing is read with it.
+  void SetChain(std::vector<ChainLink> links) { chain_ = std::move(links); }
+  bool IsChain() const { return !chain_.empty(); }
   size_t size() const { return parts_.size(); }
   const Extent& extent(size_t index) const { return parts_[index].extent; }
   absl::string_view object_key() const { return object_key_; }
   uint64_t offset() const { return parts_.front().extent.offset; }
   uint64_t bytes() const { return bytes_; }
+  // Tells the store that this will be read. True if that may have to wait for a disk.
+  bool Announce() const;
 
   // Reads, unless somebody does or did already.
   void Run() ABSL_LOCKS_EXCLUDED(mu_);
@@ -66,11 +74,13 @@ class ExtentFetch {
 
   bool Claim() ABSL_LOCKS_EXCLUDED(mu_);
   void ReadAndDigest();
+  void ReadAndDigestChain();
   bool IsDone() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return state_ == State::kDone; }
 
   ObjectStore& store_;
   const std::string object_key_;
   std::vector<Part> parts_;
+  std::vector<ChainLink> chain_;
   uint64_t bytes_ = 0;
   std::shared_ptr<char> memory_;
   absl::Status read_;

@@ -15,8 +15,15 @@ constexpr uint64_t kTogetherBytes = 512u << 10;
 constexpr size_t kTogether = 512;
 
 bool LiesBehind(const ExtentFetch& fetch, absl::string_view object_key, const Extent& extent) {
-  return fetch.object_key() == object_key && extent.offset == fetch.offset() + fetch.bytes() &&
+  return !fetch.IsChain() && extent.encoding == ExtentEncoding::kRaw && fetch.object_key() == object_key && extent.offset == fetch.offset() + fetch.bytes() &&
          fetch.bytes() + extent.raw_bytes <= kTogetherBytes && fetch.size() < kTogether;
+}
+
+std::shared_ptr<ExtentFetch> FetchOf(ObjectStore& store, const Manifest& manifest, const Extent& extent, bool checksum) {
+  auto fetch = std::make_shared<ExtentFetch>(store, manifest.objects[extent.object]);
+  fetch->Add(extent, checksum);
+  if (extent.encoding != ExtentEncoding::kRaw) fetch->SetChain(ChainOf(manifest, extent));
+  return fetch;
 }
 
 }  // namespace
@@ -32,7 +39,8 @@ const ExtentReader::Place* ExtentReader::Find(const std::string& object_key, con
   return there.raw_bytes == extent.raw_bytes && there.digest == extent.digest ? &found->second : nullptr;
 }
 
-absl::StatusOr<Buffer> ExtentReader::Read(const std::string& object_key, const Extent& extent, uint32_t* crc32c) {
+absl::StatusOr<Buffer> ExtentReader::Read(const Manifest& manifest, const Extent& extent, uint32_t* crc32c) {
+  const std::string& object_key = manifest.objects[extent.object];
   const auto give = [&](ExtentFetch::Result result) {
     if (crc32c != nullptr) *crc32c = result.crc32c.has_value() ? *result.crc32c : Crc32c(result.bytes.bytes());
     return result.bytes;
@@ -50,8 +58,7 @@ absl::StatusOr<Buffer> ExtentReader::Read(const std::string& object_key, const E
     if (!fetch->failed() || fetch->size() == 1 || !absl::IsDataLoss(result.status())) return result.status();
   }
 
-  const auto fetch = std::make_shared<ExtentFetch>(store_, object_key);
-  fetch->Add(extent, crc32c != nullptr);
+  const std::shared_ptr<ExtentFetch> fetch = FetchOf(store_, manifest, extent, crc32c != nullptr);
   fetch->Await();
   CAIRN_ASSIGN_OR_RETURN(ExtentFetch::Result result, fetch->Get(0));
   recent_.push_front({fetch});
@@ -85,17 +92,18 @@ void ExtentReader::Forget(Slots::iterator slot) {
   recent_.erase(slot);
 }
 
-void ExtentReader::WillRead(const std::string& object_key, const Extent& extent, bool checksum) {
+void ExtentReader::WillRead(const Manifest& manifest, const Extent& extent, bool checksum) {
+  const std::string& object_key = manifest.objects[extent.object];
   const Key key(object_key, extent.offset);
   if (index_.contains(key)) return;
-  if (waiting_ == 0 || !LiesBehind(*ahead_.back().fetch, object_key, extent)) {
-    ahead_.push_back({std::make_shared<ExtentFetch>(store_, object_key), /*ahead=*/true, /*begun=*/false});
+  if (waiting_ > 0 && LiesBehind(*ahead_.back().fetch, object_key, extent)) {
+    ahead_.back().fetch->Add(extent, checksum);
+  } else {
+    ahead_.push_back({FetchOf(store_, manifest, extent, checksum), /*ahead=*/true, /*begun=*/false});
     ++waiting_;
   }
-  ExtentFetch& fetch = *ahead_.back().fetch;
-  fetch.Add(extent, checksum);
   ahead_bytes_ += extent.raw_bytes;
-  index_.emplace(key, Place{std::prev(ahead_.end()), fetch.size() - 1});
+  index_.emplace(key, Place{std::prev(ahead_.end()), ahead_.back().fetch->size() - 1});
 }
 
 void ExtentReader::StartAhead(ThreadPool* pool, std::shared_ptr<const ByteBudget::Reservation> memory) {
@@ -103,8 +111,7 @@ void ExtentReader::StartAhead(ThreadPool* pool, std::shared_ptr<const ByteBudget
   for (; waiting_ > 0; --waiting_) --slot;
   for (; slot != ahead_.end(); ++slot) {
     slot->begun = true;
-    const ExtentFetch& fetch = *slot->fetch;
-    const bool may_wait = store_.WillRead(fetch.object_key(), fetch.offset(), fetch.bytes());
+    const bool may_wait = slot->fetch->Announce();
     // Read() itself reads what it asks for next, since no other thread is faster, and what is in memory: bytes that one
     // processor has read and digested are dear to another.
     if (pool == nullptr || !may_wait || slot == ahead_.begin()) continue;

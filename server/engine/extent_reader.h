@@ -14,7 +14,7 @@
 #include "common/base/byte_budget.h"
 #include "common/base/thread_pool.h"
 #include "server/engine/extent_fetch.h"
-#include "server/engine/stored_entry.h"
+#include "server/engine/manifest.h"
 #include "server/store/object_store.h"
 
 namespace cairn {
@@ -25,7 +25,7 @@ namespace cairn {
 class ExtentReader {
  public:
   // Keeps at most `cache_bytes` of extents, at least what was read last. `store` outlives the reader and the threads
-  // that read ahead; the object keys that it is given outlive the reader.
+  // that read ahead; the manifests that it is given outlive the reader.
   ExtentReader(ObjectStore& store, uint64_t cache_bytes) : store_(store), cache_bytes_(cache_bytes) {}
   ~ExtentReader();
   ExtentReader(const ExtentReader&) = delete;
@@ -34,13 +34,13 @@ class ExtentReader {
   // From now on; what is above it goes with the next Read.
   void set_cache_bytes(uint64_t cache_bytes) { cache_bytes_ = cache_bytes; }
 
-  // The extent's raw bytes. DATA_LOSS that names the object and the position if they are not what was written.
-  // `crc32c`, if wanted, becomes that of all of them.
-  absl::StatusOr<Buffer> Read(const std::string& object_key, const Extent& extent, uint32_t* crc32c = nullptr);
+  // The raw bytes of an extent of `manifest`, however they are stored. DATA_LOSS that names the object and the position
+  // if they are not what was written. `crc32c`, if wanted, becomes that of all of them.
+  absl::StatusOr<Buffer> Read(const Manifest& manifest, const Extent& extent, uint32_t* crc32c = nullptr);
 
   // That Read will be called so, in this order. Held back until something else comes that does not lie behind it, or
   // until StartAhead().
-  void WillRead(const std::string& object_key, const Extent& extent, bool checksum);
+  void WillRead(const Manifest& manifest, const Extent& extent, bool checksum);
   // Begins to read what was announced, in the threads of `pool`, as far as the store says that it may have to wait for
   // it; the rest, or all of it if there is no pool, is read with the first Read() of it. What the threads read holds
   // `memory` until Read() asks for it.

@@ -3,12 +3,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "server/engine/extent_codec.h"
 
 namespace cairn {
 namespace {
 
 constexpr absl::string_view kMagic = "CAIRNMFT";
-constexpr uint32_t kVersion = 2;
 constexpr size_t kHeaderBytes = 16;  // MANIFEST.md, section "Header".
 constexpr size_t kFooterBytes = 32;
 
@@ -24,10 +24,21 @@ absl::Status CheckExtentsFill(const BinaryReader& in, const StoredShard& shard) 
   return absl::OkStatus();
 }
 
+// The oldest version that can say it: a checkpoint without deltas is read by daemons that know none.
+uint32_t VersionOf(const Manifest& manifest) {
+  if (!manifest.bases.empty()) return kVersionWithDeltas;
+  for (const StoredEntry& stored : manifest.entries) {
+    for (const StoredShard& shard : stored.shards) {
+      if (HasDeltas(shard.extents)) return kVersionWithDeltas;
+    }
+  }
+  return kVersionWithoutDeltas;
+}
+
 }  // namespace
 
 uint64_t Manifest::MemoryBytes() const {
-  uint64_t bytes = sizeof(Manifest);
+  uint64_t bytes = sizeof(Manifest) + bases.size() * sizeof(Extent);
   for (const std::string& key : objects) bytes += sizeof(key) + key.size();
   for (const StoredEntry& stored : entries) {
     bytes += sizeof(StoredEntry) + stored.entry.shape.size() * sizeof(int64_t) + stored.entry.value.text.size();
@@ -43,7 +54,8 @@ uint64_t Manifest::MemoryBytes() const {
 std::string EncodeManifest(const Manifest& manifest) {
   std::string bytes(kMagic);
   BinaryWriter out(&bytes);
-  out.Fixed32(kVersion);
+  const uint32_t version = VersionOf(manifest);
+  out.Fixed32(version);
   out.Fixed32(0);  // Flags: none defined.
   out.Varint(manifest.metadata.size());
   for (const auto& [key, value] : manifest.metadata) {
@@ -51,6 +63,7 @@ std::string EncodeManifest(const Manifest& manifest) {
     out.Text(value);
   }
   WriteTexts(manifest.objects, out);
+  if (version >= kVersionWithDeltas) WriteExtents(manifest.bases, out);
   out.Varint(manifest.entries.size());
   for (const StoredEntry& stored : manifest.entries) {
     WriteEntry(stored.entry, out);
@@ -77,16 +90,15 @@ absl::StatusOr<Manifest> DecodeManifest(absl::string_view bytes) {
   CAIRN_RETURN_IF_ERROR(in.Raw(kMagic.size()).status());
   CAIRN_ASSIGN_OR_RETURN(const uint32_t version, in.Fixed32());
   CAIRN_ASSIGN_OR_RETURN(const uint32_t flags, in.Fixed32());
-  if (version < 1 || version > kVersion || flags != 0) {
+  if (version < 1 || version > kVersionWithDeltas || flags != 0) {
     return absl::FailedPreconditionError(absl::StrCat("manifest: version ", version, ", flags ", flags,
-                                                      "; this program reads versions 1 to ", kVersion,
+                                                      "; this program reads versions 1 to ", kVersionWithDeltas,
                                                       " without flags: use a newer cairnd"));
   }
   if (DigestOf(body, DigestAlgorithm::kSha256).AsBytes() != bytes.substr(body.size())) {
     return absl::DataLossError("manifest: its digest does not match its bytes");
   }
 
-  const DigestFields digests = version == 1 ? DigestFields::kSha256 : DigestFields::kAny;
   Manifest manifest;
   CAIRN_ASSIGN_OR_RETURN(const uint64_t metadata, in.Count(2));
   for (uint64_t i = 0; i < metadata; ++i) {
@@ -95,6 +107,8 @@ absl::StatusOr<Manifest> DecodeManifest(absl::string_view bytes) {
     manifest.metadata[std::string(key)] = std::string(value);
   }
   CAIRN_ASSIGN_OR_RETURN(manifest.objects, ReadTexts(in));
+  ExtentDecoder extents(version, manifest.objects.size());
+  CAIRN_ASSIGN_OR_RETURN(manifest.bases, extents.ReadBases(in));
   CAIRN_ASSIGN_OR_RETURN(const uint64_t entries, in.Count(3));
   manifest.entries.reserve(entries);
   for (uint64_t i = 0; i < entries; ++i) {
@@ -106,14 +120,14 @@ absl::StatusOr<Manifest> DecodeManifest(absl::string_view bytes) {
         StoredShard shard;
         CAIRN_ASSIGN_OR_RETURN(shard.box, ReadBox(in, stored.entry.shape));
         CAIRN_ASSIGN_OR_RETURN(shard.byte_size, ByteSize(stored.entry.dtype, shard.box.extent));
-        CAIRN_ASSIGN_OR_RETURN(shard.extents, ReadExtents(in, manifest.objects.size(), digests));
+        CAIRN_ASSIGN_OR_RETURN(shard.extents, extents.Read(in));
         CAIRN_RETURN_IF_ERROR(CheckExtentsFill(in, shard));
         stored.shards.push_back(std::move(shard));
       }
     } else if (stored.entry.kind == EntryKind::kAsset) {
       StoredShard shard;
       shard.byte_size = stored.entry.byte_size;
-      CAIRN_ASSIGN_OR_RETURN(shard.extents, ReadExtents(in, manifest.objects.size(), digests));
+      CAIRN_ASSIGN_OR_RETURN(shard.extents, extents.Read(in));
       CAIRN_RETURN_IF_ERROR(CheckExtentsFill(in, shard));
       stored.shards.push_back(std::move(shard));
     }

@@ -16,6 +16,7 @@ namespace cairn {
 struct Manifest {
   std::map<std::string, std::string> metadata;
   std::vector<std::string> objects;   // Keys, indexed by Extent::object.
+  std::vector<Extent> bases;          // Extent::base counts them from 1; one refers to earlier ones alone.
   std::vector<StoredEntry> entries;   // In the order of the save.
 
   // Bytes of memory that this manifest takes, roughly; for caches.

@@ -9,6 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/annotate.h"
 #include "common/base/status_macros.h"
+#include "common/delta/delta.h"
+#include "server/engine/extent_chain.h"
 
 namespace cairn {
 namespace {
@@ -36,24 +38,40 @@ struct PartWriter::Waiting {
   std::vector<Buffer> bytes;
   uint32_t size = 0;
   size_t piece = 0;
+  const Extent* there = nullptr;  // In the parent; null: it has nothing there.
   Digest digest;
+  std::optional<ExtentLocation> stored;  // Where the store has these bytes,
+  const Extent* base = nullptr;          // and if it has not, what may help to store fewer.
 };
 
 PartWriter::PartWriter(ObjectStore& store, Registry& registry, const Clock& clock, ThreadPool& seal_pool,
-                       PartOptions options, std::string session_id, uint32_t writer)
+                       PartOptions options, std::string session_id, uint32_t writer,
+                       std::shared_ptr<const OpenCheckpoint> parent)
     : store_(store), registry_(registry), options_(options), session_id_(std::move(session_id)), writer_(writer),
-      sealer_(registry, clock, seal_pool, session_id_) {}
+      sealer_(registry, clock, seal_pool, session_id_) {
+  if (parent == nullptr || options_.max_delta_chain == 0) return;
+  parent_ = std::make_unique<ParentDeltas>(store, registry, session_id_, std::move(parent), options_.max_delta_chain);
+}
 
 PartWriter::~PartWriter() = default;
 
 size_t PartWriter::AddPiece(const Entry& entry, const Box& box, uint64_t start) {
   record_.pieces.push_back({entry, box, start, {}, false});
+  Piece& piece = pieces_.emplace_back();
+  piece.end = start;
+  if (parent_ != nullptr && (entry.kind == EntryKind::kTensor || entry.kind == EntryKind::kAsset)) {
+    if (entry.kind == EntryKind::kTensor) piece.unit = DeltaUnit(static_cast<size_t>(BitWidth(entry.dtype)) / 8);
+    piece.parent = parent_->extents().Find(entry, box, start);
+  }
   record_bytes_ += PieceBytes(entry);
   return record_.pieces.size() - 1;
 }
 
 void PartWriter::AddExtent(size_t piece, std::vector<Buffer> bytes, uint32_t size) {
-  waiting_.push_back({std::move(bytes), size, piece, {}});
+  Piece& at = pieces_[piece];
+  const Extent* there = parent_ == nullptr ? nullptr : parent_->extents().At(at.parent, at.end, size);
+  waiting_.push_back({std::move(bytes), size, piece, there, {}, std::nullopt});
+  at.end += size;
   waiting_bytes_ += size;
   record_bytes_ += kExtentRecordBytes;
 }
@@ -76,37 +94,39 @@ uint32_t PartWriter::ObjectIndex(const std::string& key) {
   return it->second;
 }
 
+uint32_t PartWriter::BaseIndex(const Extent& base) {
+  const Extent* below = BaseOf(parent_->manifest(), base);
+  Extent extent = base;
+  extent.object = ObjectIndex(parent_->manifest().objects[base.object]);
+  extent.base = below == nullptr ? 0 : BaseIndex(*below);
+  const auto [it, inserted] = base_index_.try_emplace(std::make_pair(extent.object, extent.offset),
+                                                      static_cast<uint32_t>(record_.bases.size() + 1));
+  if (inserted) {
+    record_.bases.push_back(extent);
+    record_bytes_ += kExtentRecordBytes;
+  }
+  return it->second;
+}
+
 absl::Status PartWriter::Place() {
   if (waiting_.empty()) return absl::OkStatus();
-  std::vector<Digest> digests;
-  digests.reserve(waiting_.size());
-  for (Waiting& waiting : waiting_) {
-    for (const Buffer& piece : waiting.bytes) digester_.Update(piece.bytes());
-    waiting.digest = digester_.Finish();
-    digests.push_back(waiting.digest);
-  }
-  CAIRN_ASSIGN_OR_RETURN(const std::vector<std::optional<ExtentLocation>> known,
-                         registry_.ClaimExtents(session_id_, digests));
-  for (size_t i = 0; i < waiting_.size(); ++i) {
-    const Waiting& waiting = waiting_[i];
+  CAIRN_RETURN_IF_ERROR(FindStored());
+  if (parent_ != nullptr) CAIRN_RETURN_IF_ERROR(ClaimBases());
+  for (const Waiting& waiting : waiting_) {
     Extent extent;
     extent.digest = waiting.digest;
     extent.raw_bytes = waiting.size;
     extent.stored_bytes = waiting.size;
-    bool stored = false;
-    if (known[i].has_value()) {
-      CAIRN_ASSIGN_OR_RETURN(stored, IsStored(waiting, *known[i]));
-    }
-    if (stored) {
-      extent.object = ObjectIndex(known[i]->object_key);
-      extent.offset = known[i]->offset;
-      extent.stored_bytes = known[i]->stored_bytes;
-      extent.encoding = static_cast<ExtentEncoding>(known[i]->encoding);
+    if (waiting.stored.has_value()) {
+      extent.object = ObjectIndex(waiting.stored->object_key);
+      extent.offset = waiting.stored->offset;
       known_bytes_ += waiting.size;
     } else if (IsUnsealed(waiting, extent)) {
       known_bytes_ += waiting.size;
+    } else if (parent_ != nullptr) {
+      CAIRN_ASSIGN_OR_RETURN(extent, StoreDelta(waiting));
     } else {
-      CAIRN_RETURN_IF_ERROR(AppendToObject(waiting, extent));
+      CAIRN_RETURN_IF_ERROR(AppendToObject(waiting.bytes, extent));
     }
     placed_bytes_ += waiting.size;
     record_.pieces[waiting.piece].extents.push_back(extent);
@@ -116,8 +136,27 @@ absl::Status PartWriter::Place() {
   return absl::OkStatus();
 }
 
+// Of what waits, finds out what the store has.
+absl::Status PartWriter::FindStored() {
+  std::vector<Digest> digests;
+  digests.reserve(waiting_.size());
+  for (Waiting& waiting : waiting_) {
+    for (const Buffer& piece : waiting.bytes) digester_.Update(piece.bytes());
+    waiting.digest = digester_.Finish();
+    digests.push_back(waiting.digest);
+  }
+  CAIRN_ASSIGN_OR_RETURN(std::vector<std::optional<ExtentLocation>> known, registry_.ClaimExtents(session_id_, digests));
+  for (size_t i = 0; i < waiting_.size(); ++i) {
+    if (!known[i].has_value()) continue;
+    CAIRN_ASSIGN_OR_RETURN(const bool stored, IsStored(waiting_[i], *known[i]));
+    if (stored) waiting_[i].stored = std::move(known[i]);
+  }
+  return absl::OkStatus();
+}
+
 // Whether the bytes at `location` are these. What is damaged or gone is not; the bytes are stored anew then.
 absl::StatusOr<bool> PartWriter::IsStored(const Waiting& waiting, const ExtentLocation& location) {
+  if (location.encoding != static_cast<uint8_t>(ExtentEncoding::kRaw)) return false;
   if (location.raw_bytes != waiting.size || location.stored_bytes != waiting.size) return false;
   window_.resize(kCompareBytes);
   uint64_t position = 0;             // In the extent.
@@ -141,10 +180,49 @@ absl::StatusOr<bool> PartWriter::IsStored(const Waiting& waiting, const ExtentLo
   return true;
 }
 
+absl::Status PartWriter::ClaimBases() {
+  std::vector<const Extent*> bases;
+  for (const Waiting& waiting : waiting_) {
+    bases.push_back(waiting.stored.has_value() ? nullptr : parent_->BaseFor(waiting.there, waiting.digest));
+  }
+  CAIRN_RETURN_IF_ERROR(parent_->Claim(bases));
+  for (size_t i = 0; i < waiting_.size(); ++i) waiting_[i].base = bases[i];
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Extent> PartWriter::StoreDelta(const Waiting& waiting) {
+  CAIRN_ASSIGN_OR_RETURN(DeltaChoice choice,
+                         parent_->Choose(waiting.bytes, waiting.size, pieces_[waiting.piece].unit, waiting.base));
+  Extent extent;
+  if (choice.how == DeltaChoice::How::kShared) {
+    const Extent* below = BaseOf(parent_->manifest(), *choice.base);
+    extent = *choice.base;
+    extent.object = ObjectIndex(parent_->manifest().objects[choice.base->object]);
+    extent.base = below == nullptr ? 0 : BaseIndex(*below);
+    extent.digest = waiting.digest;
+    known_bytes_ += waiting.size;
+    return extent;
+  }
+  extent.digest = waiting.digest;
+  extent.raw_bytes = waiting.size;
+  extent.stored_bytes = waiting.size;
+  if (choice.how == DeltaChoice::How::kAsItIs) {
+    CAIRN_RETURN_IF_ERROR(AppendToObject(waiting.bytes, extent));
+    return extent;
+  }
+  extent.encoding = ExtentEncoding::kDelta;
+  extent.stored_bytes = static_cast<uint32_t>(choice.encoded.size());
+  if (choice.base != nullptr) extent.base = BaseIndex(*choice.base);
+  CAIRN_RETURN_IF_ERROR(AppendToObject({Buffer::FromString(std::move(choice.encoded))}, extent));
+  return extent;
+}
+
 bool PartWriter::IsUnsealed(const Waiting& waiting, Extent& extent) {
   for (const Unsealed* unsealed : {&filling_, &sealing_}) {
     const auto found = unsealed->extents.find(waiting.digest);
     if (found == unsealed->extents.end() || found->second.raw_bytes != waiting.size) continue;
+    // Bases are counted anew in each part.
+    if (unsealed == &sealing_ && found->second.base != 0) continue;
     extent = found->second;
     extent.object = ObjectIndex(unsealed->object_key);
     return true;
@@ -152,7 +230,7 @@ bool PartWriter::IsUnsealed(const Waiting& waiting, Extent& extent) {
   return false;
 }
 
-absl::Status PartWriter::AppendToObject(const Waiting& waiting, Extent& extent) {
+absl::Status PartWriter::AppendToObject(absl::Span<const Buffer> bytes, Extent& extent) {
   if (object_ == nullptr) {
     // The session's id leads, so that garbage collection knows whose object it is before it is recorded.
     thread_local absl::BitGen random;
@@ -162,8 +240,11 @@ absl::Status PartWriter::AppendToObject(const Waiting& waiting, Extent& extent) 
   }
   extent.object = ObjectIndex(filling_.object_key);
   extent.offset = object_->size();
-  CAIRN_RETURN_IF_ERROR(Annotate(object_->Append(waiting.bytes), absl::StrCat("object ", filling_.object_key)));
-  new_extents_.push_back({extent.digest, extent.offset, extent.stored_bytes, extent.raw_bytes, 0});
+  CAIRN_RETURN_IF_ERROR(Annotate(object_->Append(bytes), absl::StrCat("object ", filling_.object_key)));
+  // Whoever finds an extent by its digest compares it as it lies there, and knows nothing of bases.
+  if (extent.encoding == ExtentEncoding::kRaw) {
+    new_extents_.push_back({extent.digest, extent.offset, extent.stored_bytes, extent.raw_bytes, 0});
+  }
   filling_.extents[extent.digest] = extent;
   return absl::OkStatus();
 }
@@ -185,7 +266,9 @@ absl::Status PartWriter::StartSeal() {
   sealing_ = std::exchange(filling_, {});
   record_ = {};
   record_bytes_ = 0;
+  pieces_.clear();
   object_index_.clear();
+  base_index_.clear();
   new_extents_.clear();
   return sealer_.Start(std::move(filled));
 }

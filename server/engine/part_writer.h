@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -11,6 +12,8 @@
 #include "common/base/clock.h"
 #include "common/base/digest.h"
 #include "common/base/thread_pool.h"
+#include "server/engine/open_checkpoint.h"
+#include "server/engine/parent_deltas.h"
 #include "server/engine/part_sealer.h"
 #include "server/engine/session_record.h"
 #include "server/registry/registry.h"
@@ -21,20 +24,23 @@ namespace cairn {
 struct PartOptions {
   uint32_t extent_bytes = 1u << 20;   // Bytes that are digested and stored as one piece.
   uint64_t object_bytes = 64u << 20;  // An object is sealed once it has as many.
+  // Of a save with a parent: so many deltas at most have to be applied to read an extent. 0: none are stored.
+  uint32_t max_delta_chain = 8;
 };
 
 // Fills parts of a session, one after the other: an object, and the record of which extents of which shards it brought.
-// Digests each extent, looks up whether the store has its bytes, and stores only what it has not. A part that is full
-// is made durable beside the filling of the next. One thread at a time; calls block on disk and registry. After an
+// Digests each extent, looks up whether the store has its bytes, and stores only what it has not, as the difference to the
+// parent where that is less. A part that is full is made durable beside the filling of the next. One thread at a time; calls block on disk and registry. After an
 // error nothing but destruction is allowed.
 //
 // An extent is taken for stored only if the bytes that the store has are the same, byte for byte: a digest finds
 // candidates and proves nothing (docs/decisions, 0012).
 class PartWriter {
  public:
-  // `seal_pool` runs what makes parts durable; nothing that waits for it may run there. All outlive the writer.
+  // `seal_pool` runs what makes parts durable; nothing that waits for it may run there. All outlive the writer. `parent`
+  // may be null.
   PartWriter(ObjectStore& store, Registry& registry, const Clock& clock, ThreadPool& seal_pool, PartOptions options,
-             std::string session_id, uint32_t writer);
+             std::string session_id, uint32_t writer, std::shared_ptr<const OpenCheckpoint> parent);
   ~PartWriter();
 
   // Starts a run of extents of a shard that begins at `start` of its bytes. The number is good until the next StartSeal().
@@ -60,17 +66,28 @@ class PartWriter {
 
  private:
   struct Waiting;
+  // Of the part that is being filled, beside record_.pieces.
+  struct Piece {
+    size_t unit = 1;                // Of its elements, for deltas.
+    uint64_t end = 0;               // Where its next extent begins within the shard.
+    ParentExtents::Cursor parent;
+  };
 
+  absl::Status FindStored();
   absl::StatusOr<bool> IsStored(const Waiting& waiting, const ExtentLocation& location);
+  absl::Status ClaimBases();
   bool IsUnsealed(const Waiting& waiting, Extent& extent);
-  absl::Status AppendToObject(const Waiting& waiting, Extent& extent);
+  absl::StatusOr<Extent> StoreDelta(const Waiting& waiting);
+  absl::Status AppendToObject(absl::Span<const Buffer> bytes, Extent& extent);
   uint32_t ObjectIndex(const std::string& key);
+  uint32_t BaseIndex(const Extent& base);
 
   ObjectStore& store_;
   Registry& registry_;
   const PartOptions options_;
   const std::string session_id_;
   const uint32_t writer_;
+  std::unique_ptr<ParentDeltas> parent_;  // Null: there is none, or it is not to be used.
 
   std::vector<Waiting> waiting_;
   uint64_t waiting_bytes_ = 0;
@@ -79,7 +96,9 @@ class PartWriter {
 
   SessionRecord record_;
   uint64_t record_bytes_ = 0;  // Rough size of the encoded record.
+  std::vector<Piece> pieces_;
   absl::flat_hash_map<std::string, uint32_t> object_index_;
+  absl::flat_hash_map<std::pair<uint32_t, uint64_t>, uint32_t> base_index_;  // Object and offset.
   std::unique_ptr<ObjectWriter> object_;
   std::vector<NewExtent> new_extents_;
   // Extents of an object that nobody else knows yet. Not compared, since an object cannot be read before it is

@@ -24,6 +24,7 @@ struct ShardPiece {
 // an opaque record until the commit turns all of them into the manifest (MANIFEST.md, section "Session record").
 struct SessionRecord {
   std::vector<std::string> objects;  // Keys: the part's own object and those that it shares with others.
+  std::vector<Extent> bases;         // Extent::base counts them from 1; one refers to earlier ones alone.
   std::vector<ShardPiece> pieces;    // In the order of the stream.
 };
 

@@ -10,7 +10,6 @@ namespace {
 
 constexpr uint8_t kTextSegment = 0;
 constexpr uint8_t kIndexSegment = 1;
-constexpr uint64_t kMinExtentBytes = 22;  // The shortest digest, and six fields of a byte each.
 constexpr uint64_t kMaxSegments = 64;
 
 uint64_t ZigZag(int64_t value) { return (static_cast<uint64_t>(value) << 1) ^ static_cast<uint64_t>(value >> 63); }
@@ -133,47 +132,6 @@ absl::StatusOr<Box> ReadBox(BinaryReader& in, absl::Span<const int64_t> shape) {
   }
   if (absl::Status inside = CheckBox(box, shape); !inside.ok()) return in.Damaged(inside.message());
   return box;
-}
-
-void WriteExtents(absl::Span<const Extent> extents, BinaryWriter& out) {
-  out.Varint(extents.size());
-  for (const Extent& extent : extents) {
-    out.Text(extent.digest.AsBytes());
-    out.Varint(extent.object);
-    out.Varint(extent.offset);
-    out.Varint(extent.stored_bytes);
-    out.Varint(extent.raw_bytes);
-    out.Byte(static_cast<uint8_t>(extent.encoding));
-  }
-}
-
-absl::StatusOr<std::vector<Extent>> ReadExtents(BinaryReader& in, uint64_t object_count, DigestFields digests) {
-  CAIRN_ASSIGN_OR_RETURN(const uint64_t count, in.Count(kMinExtentBytes));
-  std::vector<Extent> extents(count);
-  for (Extent& extent : extents) {
-    CAIRN_ASSIGN_OR_RETURN(const absl::string_view raw_digest,
-                           digests == DigestFields::kSha256 ? in.Raw(static_cast<uint64_t>(DigestAlgorithm::kSha256))
-                                                            : in.Text());
-    absl::StatusOr<Digest> digest = Digest::FromBytes(raw_digest);
-    if (!digest.ok()) return in.Damaged(digest.status().message());
-    extent.digest = *digest;
-    CAIRN_ASSIGN_OR_RETURN(const uint64_t object, in.Varint());
-    if (object >= object_count) return in.Damaged(absl::StrCat("object number ", object, " of ", object_count));
-    extent.object = static_cast<uint32_t>(object);
-    CAIRN_ASSIGN_OR_RETURN(extent.offset, in.Varint());
-    CAIRN_ASSIGN_OR_RETURN(const uint64_t stored, in.Varint());
-    CAIRN_ASSIGN_OR_RETURN(const uint64_t raw, in.Varint());
-    if (stored > UINT32_MAX || raw > UINT32_MAX) return in.Damaged("extent above 4 GiB");
-    extent.stored_bytes = static_cast<uint32_t>(stored);
-    extent.raw_bytes = static_cast<uint32_t>(raw);
-    CAIRN_ASSIGN_OR_RETURN(const uint8_t encoding, in.Byte());
-    if (encoding != static_cast<uint8_t>(ExtentEncoding::kRaw)) {
-      return in.Damaged(absl::StrCat("extent encoding ", encoding, " is not known to this version"));
-    }
-    if (raw != stored) return in.Damaged("raw extent whose two lengths differ");
-    extent.encoding = ExtentEncoding::kRaw;
-  }
-  return extents;
 }
 
 void WriteTexts(absl::Span<const std::string> texts, BinaryWriter& out) {

@@ -12,7 +12,10 @@
 namespace cairn {
 
 // How an extent's bytes lie in the store. In manifests: append, never renumber.
-enum class ExtentEncoding : uint8_t { kRaw = 0 };
+enum class ExtentEncoding : uint8_t {
+  kRaw = 0,
+  kDelta = 1,  // common/delta/DELTA.md, against the raw bytes of a base extent where it needs one.
+};
 
 // A run of a shard's (or asset's) bytes, stored in one piece and digested as a whole.
 struct Extent {
@@ -22,6 +25,7 @@ struct Extent {
   uint32_t stored_bytes = 0;
   uint32_t raw_bytes = 0;
   ExtentEncoding encoding = ExtentEncoding::kRaw;
+  uint32_t base = 0;           // Of a delta: 1 + index into a table of base extents; 0: it needs none.
 
   bool operator==(const Extent&) const = default;
 };
@@ -45,10 +49,6 @@ void WriteEntry(const Entry& entry, BinaryWriter& out);
 absl::StatusOr<Entry> ReadEntry(BinaryReader& in);
 void WriteBox(const Box& box, BinaryWriter& out);
 absl::StatusOr<Box> ReadBox(BinaryReader& in, absl::Span<const int64_t> shape);
-void WriteExtents(absl::Span<const Extent> extents, BinaryWriter& out);
-// Version 1 of both formats had 32 bytes of SHA-256 in each extent; later ones tell which digest it is.
-enum class DigestFields { kSha256, kAny };
-absl::StatusOr<std::vector<Extent>> ReadExtents(BinaryReader& in, uint64_t object_count, DigestFields digests);
 void WriteTexts(absl::Span<const std::string> texts, BinaryWriter& out);
 absl::StatusOr<std::vector<std::string>> ReadTexts(BinaryReader& in);
 

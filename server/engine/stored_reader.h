@@ -19,6 +19,7 @@ class StoredReader final : public CheckpointReader {
   StoredReader(std::shared_ptr<const OpenCheckpoint> checkpoint, ObjectStore& store, const DownloadOptions& options);
 
   const CheckpointRow& row() const { return checkpoint_->row; }
+  const Manifest& manifest() const { return *checkpoint_->manifest; }  // Entries as in the index.
   const CheckpointIndex& index() const override { return index_; }
   absl::Status ReadAt(size_t entry, uint64_t offset, absl::Span<char> dst) override;
 

@@ -39,10 +39,12 @@ struct UploadProgress {
 class Upload {
  public:
   // NOT_FOUND, FAILED_PRECONDITION (session not open), INVALID_ARGUMENT (no such writer). `store`, `registry`, `clock`
-  // and `seal_pool` (see PartWriter) outlive the upload.
+  // and `seal_pool` (see PartWriter) outlive the upload. `parent`: the session's, whose bytes help to store fewer; may be
+  // null.
   static absl::StatusOr<std::unique_ptr<Upload>> Open(ObjectStore& store, Registry& registry, const Clock& clock,
                                                       ThreadPool& seal_pool, UploadOptions options,
-                                                      const std::string& session_id, uint32_t writer);
+                                                      const std::string& session_id, uint32_t writer,
+                                                      std::shared_ptr<const OpenCheckpoint> parent);
   ~Upload();
 
   // Declares the next entry; the one before is finished. `box`: of a tensor, all of it if absent. `start` must be the
@@ -71,7 +73,7 @@ class Upload {
   struct Current;  // The declared entry.
 
   Upload(ObjectStore& store, Registry& registry, const Clock& clock, ThreadPool& seal_pool, UploadOptions options,
-         std::string session_id, uint32_t writer);
+         std::string session_id, uint32_t writer, std::shared_ptr<const OpenCheckpoint> parent);
   absl::Status LoadEarlierProgress();
   void CollectTail();
   absl::Status PlaceAndSealIfDue();

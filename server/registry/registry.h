@@ -121,6 +121,8 @@ class Registry {
 
   // NOT_FOUND.
   virtual absl::StatusOr<Session> GetSession(absl::string_view id) = 0;
+  // The session that was opened with this client key, whatever its state. NOT_FOUND.
+  virtual absl::StatusOr<Session> GetSessionByKey(absl::string_view client_key) = 0;
 
   // Moves the end of the lease to now + its length. FAILED_PRECONDITION unless open, naming the state; NOT_FOUND.
   virtual absl::Status RenewSession(absl::string_view id, absl::Time now) = 0;
@@ -143,6 +145,11 @@ class Registry {
   // session, so that it outlives every garbage collection until the session ends. FAILED_PRECONDITION unless open.
   virtual absl::StatusOr<std::vector<std::optional<ExtentLocation>>> ClaimExtents(
       absl::string_view session_id, absl::Span<const Digest> digests) = 0;
+
+  // The same for whole objects: those of which the answer is true are from now on needed by the session; the others are
+  // not known, or condemned already. FAILED_PRECONDITION unless open.
+  virtual absl::StatusOr<std::vector<bool>> ClaimObjects(absl::string_view session_id,
+                                                         absl::Span<const std::string> object_keys) = 0;
 
   // Notes that a writer has finished; again is OK. Renews the lease. FAILED_PRECONDITION unless open;
   // INVALID_ARGUMENT for a writer >= spec.writers. Returns the session as it then is.
@@ -177,6 +184,8 @@ class Registry {
   virtual absl::StatusOr<CheckpointRow> GetCheckpoint(absl::string_view name, std::optional<int64_t> step,
                                                       absl::string_view tag) = 0;
   virtual absl::StatusOr<CheckpointRow> GetCheckpointByUid(absl::string_view uid) = 0;
+  // The highest step of a name below `step`. NOT_FOUND if there is none.
+  virtual absl::StatusOr<CheckpointRow> GetCheckpointBelow(absl::string_view name, int64_t step) = 0;
 
   // Ordered by name, then step, ascending; those after (after_name, after_step); at most `limit`.
   virtual absl::StatusOr<std::vector<CheckpointRow>> ListCheckpoints(const CheckpointFilter& filter,

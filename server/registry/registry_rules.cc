@@ -70,6 +70,10 @@ absl::Status NoSession(absl::string_view id) {
   return absl::NotFoundError(absl::StrCat("no save session ", id, "; it may have ended long ago"));
 }
 
+absl::Status NoSessionWithKey(absl::string_view client_key) {
+  return absl::NotFoundError(absl::StrCat("no save session has the client key \"", client_key, "\""));
+}
+
 absl::Status CheckOpen(absl::string_view id, SessionState state) {
   if (state == SessionState::kOpen) return absl::OkStatus();
   return absl::FailedPreconditionError(
@@ -134,6 +138,10 @@ absl::Status NoName(absl::string_view name) {
 
 absl::Status NoStep(absl::string_view name, int64_t step) {
   return absl::NotFoundError(absl::StrCat("checkpoint ", name, " has no step ", step));
+}
+
+absl::Status NoStepBelow(absl::string_view name, int64_t step) {
+  return absl::NotFoundError(absl::StrCat("checkpoint ", name, " has no step below ", step));
 }
 
 absl::Status NoTag(absl::string_view name, absl::string_view tag) {

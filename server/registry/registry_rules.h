@@ -32,6 +32,7 @@ absl::Status CheckSpec(const SessionSpec& spec);
 absl::Status CheckRepeatedBegin(const Session& existing, const SessionSpec& spec);
 absl::Status SessionIdTaken(absl::string_view id);
 absl::Status NoSession(absl::string_view id);
+absl::Status NoSessionWithKey(absl::string_view client_key);
 // OK if open, else FAILED_PRECONDITION naming the state.
 absl::Status CheckOpen(absl::string_view id, SessionState state);
 // INVALID_ARGUMENT for a writer that the session does not have.
@@ -58,6 +59,7 @@ inline constexpr absl::string_view kLatestTag = "latest";
 absl::Status CheckSelector(absl::string_view name, bool has_step, absl::string_view tag);
 absl::Status NoName(absl::string_view name);
 absl::Status NoStep(absl::string_view name, int64_t step);
+absl::Status NoStepBelow(absl::string_view name, int64_t step);
 absl::Status NoTag(absl::string_view name, absl::string_view tag);
 absl::Status NoUid(absl::string_view uid);
 // INVALID_ARGUMENT for `latest` and for nothing.

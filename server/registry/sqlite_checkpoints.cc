@@ -148,6 +148,16 @@ absl::StatusOr<CheckpointRow> GetCheckpointByUid(Connection& db, absl::string_vi
   return *std::move(row);
 }
 
+absl::StatusOr<CheckpointRow> GetCheckpointBelow(Connection& db, absl::string_view name, int64_t step) {
+  CAIRN_ASSIGN_OR_RETURN(
+      Statement select,
+      db.Prepare(CAIRN_CHECKPOINT_COLUMNS
+                 "WHERE name = ?1 AND step < ?2 AND deleted_at IS NULL ORDER BY step DESC LIMIT 1"));
+  CAIRN_ASSIGN_OR_RETURN(std::optional<CheckpointRow> row, ReadFirstRow(db, select.Bind(name, step)));
+  if (!row.has_value()) return registry_rules::NoStepBelow(name, step);
+  return *std::move(row);
+}
+
 absl::StatusOr<std::vector<CheckpointRow>> ListCheckpoints(Connection& db, const CheckpointFilter& filter,
                                                            absl::string_view after_name, int64_t after_step,
                                                            size_t limit) {

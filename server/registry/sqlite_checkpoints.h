@@ -26,6 +26,7 @@ absl::Status MarkDeleted(Connection& db, int64_t checkpoint, absl::Time now);
 absl::StatusOr<CheckpointRow> GetCheckpoint(Connection& db, absl::string_view name,
                                             std::optional<int64_t> step, absl::string_view tag);
 absl::StatusOr<CheckpointRow> GetCheckpointByUid(Connection& db, absl::string_view uid);
+absl::StatusOr<CheckpointRow> GetCheckpointBelow(Connection& db, absl::string_view name, int64_t step);
 absl::StatusOr<std::vector<CheckpointRow>> ListCheckpoints(Connection& db, const CheckpointFilter& filter,
                                                            absl::string_view after_name, int64_t after_step,
                                                            size_t limit);

@@ -68,6 +68,30 @@ absl::StatusOr<ExtentLocations> FindExtents(Connection& db, int64_t session, abs
   return locations;
 }
 
+// Which of these objects are there and not condemned. `unclaimed` becomes those that the session does not need yet.
+absl::StatusOr<std::vector<bool>> FindObjects(Connection& db, int64_t session, absl::Span<const std::string> keys,
+                                              std::set<int64_t>& unclaimed) {
+  CAIRN_ASSIGN_OR_RETURN(
+      Statement select,
+      db.Prepare("SELECT o.id, EXISTS (SELECT 1 FROM session_objects n WHERE n.session = ?1 AND n.object = o.id) "
+                 "FROM objects o WHERE o.key = ?2 AND o.condemned = 0"));
+  std::vector<bool> there;
+  there.reserve(keys.size());
+  for (const std::string& key : keys) {
+    CAIRN_ASSIGN_OR_RETURN(const bool found, select.Bind(session, key).Step());
+    there.push_back(found);
+    if (found && !select.Bool(1)) unclaimed.insert(select.Int(0));
+  }
+  return there;
+}
+
+absl::Status NeedObjects(Connection& db, int64_t session, const std::set<int64_t>& objects) {
+  CAIRN_ASSIGN_OR_RETURN(Statement insert,
+                         db.Prepare("INSERT INTO session_objects (session, object) VALUES (?1, ?2)"));
+  for (const int64_t object : objects) CAIRN_RETURN_IF_ERROR(insert.Bind(session, object).Run());
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status RecordPart(Connection& db, absl::string_view session_id, const SessionPart& part,
@@ -149,10 +173,26 @@ absl::StatusOr<ExtentLocations> ClaimExtents(Connection& db, absl::string_view s
   CAIRN_ASSIGN_OR_RETURN(const SessionHead session, FindOpenSession(db, session_id));
   std::set<int64_t> unclaimed;
   CAIRN_ASSIGN_OR_RETURN(ExtentLocations locations, FindExtents(db, session.id, digests, unclaimed));
-  CAIRN_ASSIGN_OR_RETURN(Statement insert,
-                         db.Prepare("INSERT INTO session_objects (session, object) VALUES (?1, ?2)"));
-  for (const int64_t object : unclaimed) CAIRN_RETURN_IF_ERROR(insert.Bind(session.id, object).Run());
+  CAIRN_RETURN_IF_ERROR(NeedObjects(db, session.id, unclaimed));
   return locations;
+}
+
+absl::StatusOr<std::optional<std::vector<bool>>> FindClaimedObjects(Connection& db, absl::string_view session_id,
+                                                                    absl::Span<const std::string> object_keys) {
+  CAIRN_ASSIGN_OR_RETURN(const SessionHead session, FindOpenSession(db, session_id));
+  std::set<int64_t> unclaimed;
+  CAIRN_ASSIGN_OR_RETURN(std::vector<bool> there, FindObjects(db, session.id, object_keys, unclaimed));
+  if (!unclaimed.empty()) return std::optional<std::vector<bool>>();
+  return std::optional<std::vector<bool>>(std::move(there));
+}
+
+absl::StatusOr<std::vector<bool>> ClaimObjects(Connection& db, absl::string_view session_id,
+                                               absl::Span<const std::string> object_keys) {
+  CAIRN_ASSIGN_OR_RETURN(const SessionHead session, FindOpenSession(db, session_id));
+  std::set<int64_t> unclaimed;
+  CAIRN_ASSIGN_OR_RETURN(std::vector<bool> there, FindObjects(db, session.id, object_keys, unclaimed));
+  CAIRN_RETURN_IF_ERROR(NeedObjects(db, session.id, unclaimed));
+  return there;
 }
 
 }  // namespace cairn::sqlite

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -33,5 +34,11 @@ absl::StatusOr<std::optional<ExtentLocations>> FindClaimedExtents(Connection& db
                                                                   absl::Span<const Digest> digests);
 absl::StatusOr<ExtentLocations> ClaimExtents(Connection& db, absl::string_view session_id,
                                              absl::Span<const Digest> digests);
+
+// The same two for ClaimObjects.
+absl::StatusOr<std::optional<std::vector<bool>>> FindClaimedObjects(Connection& db, absl::string_view session_id,
+                                                                    absl::Span<const std::string> object_keys);
+absl::StatusOr<std::vector<bool>> ClaimObjects(Connection& db, absl::string_view session_id,
+                                               absl::Span<const std::string> object_keys);
 
 }  // namespace cairn::sqlite

@@ -32,6 +32,10 @@ class SqliteRegistry final : public Registry {
     return pool_->Read([&](Connection& db) { return sqlite::GetSession(db, id); });
   }
 
+  absl::StatusOr<Session> GetSessionByKey(absl::string_view client_key) override {
+    return pool_->Read([&](Connection& db) { return sqlite::GetSessionByKey(db, client_key); });
+  }
+
   absl::Status RenewSession(absl::string_view id, absl::Time now) override {
     return pool_->Write([&](Connection& db) { return sqlite::RenewSession(db, id, now); });
   }
@@ -57,6 +61,15 @@ class SqliteRegistry final : public Registry {
     }));
     if (claimed.has_value()) return *std::move(claimed);
     return pool_->Write([&](Connection& db) { return sqlite::ClaimExtents(db, session_id, digests); });
+  }
+
+  absl::StatusOr<std::vector<bool>> ClaimObjects(absl::string_view session_id,
+                                                 absl::Span<const std::string> object_keys) override {
+    CAIRN_ASSIGN_OR_RETURN(std::optional<std::vector<bool>> claimed, pool_->Read([&](Connection& db) {
+      return sqlite::FindClaimedObjects(db, session_id, object_keys);
+    }));
+    if (claimed.has_value()) return *std::move(claimed);
+    return pool_->Write([&](Connection& db) { return sqlite::ClaimObjects(db, session_id, object_keys); });
   }
 
   absl::StatusOr<Session> FinishWriter(absl::string_view session_id, uint32_t writer,
@@ -94,6 +107,10 @@ class SqliteRegistry final : public Registry {
 
   absl::StatusOr<CheckpointRow> GetCheckpointByUid(absl::string_view uid) override {
     return pool_->Read([&](Connection& db) { return sqlite::GetCheckpointByUid(db, uid); });
+  }
+
+  absl::StatusOr<CheckpointRow> GetCheckpointBelow(absl::string_view name, int64_t step) override {
+    return pool_->Read([&](Connection& db) { return sqlite::GetCheckpointBelow(db, name, step); });
   }
 
   absl::StatusOr<std::vector<CheckpointRow>> ListCheckpoints(const CheckpointFilter& filter,

@@ -138,6 +138,12 @@ absl::StatusOr<Session> GetSession(Connection& db, absl::string_view id) {
   return ReadSession(db, select);
 }
 
+absl::StatusOr<Session> GetSessionByKey(Connection& db, absl::string_view client_key) {
+  CAIRN_ASSIGN_OR_RETURN(std::optional<Session> found, FindByClientKey(db, client_key));
+  if (!found.has_value()) return registry_rules::NoSessionWithKey(client_key);
+  return *std::move(found);
+}
+
 absl::Status RenewSession(Connection& db, absl::string_view id, absl::Time now) {
   CAIRN_ASSIGN_OR_RETURN(const SessionHead session, FindOpenSession(db, id));
   return RenewLease(db, session, now);

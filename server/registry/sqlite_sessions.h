@@ -40,6 +40,7 @@ absl::Status EndSession(Connection& db, int64_t session, SessionState state, abs
 absl::StatusOr<Session> BeginSession(Connection& db, absl::string_view new_id, const SessionSpec& spec,
                                      absl::Time now);
 absl::StatusOr<Session> GetSession(Connection& db, absl::string_view id);
+absl::StatusOr<Session> GetSessionByKey(Connection& db, absl::string_view client_key);
 absl::Status RenewSession(Connection& db, absl::string_view id, absl::Time now);
 absl::StatusOr<Session> FinishWriter(Connection& db, absl::string_view id, uint32_t writer, absl::Time now);
 absl::Status AbortSession(Connection& db, absl::string_view id, absl::Time now);

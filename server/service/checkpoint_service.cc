@@ -7,6 +7,7 @@
 #include "common/base/status_macros.h"
 #include "proto/wire/proto_convert.h"
 #include "server/service/convert_call.h"
+#include "server/service/diff_call.h"
 #include "server/service/export_reactor.h"
 #include "server/service/get_tensor_reactor.h"
 #include "server/service/import_reactor.h"
@@ -30,8 +31,8 @@ using Saving = V1::WithCallbackMethod_BeginSave<V1::WithCallbackMethod_GetSaveSt
 using Registering = V1::WithCallbackMethod_GetCheckpoint<
     V1::WithCallbackMethod_ListCheckpoints<V1::WithCallbackMethod_ListEntries<V1::WithCallbackMethod_DeleteCheckpoint<
         V1::WithCallbackMethod_SetTag<V1::WithCallbackMethod_DeleteTag<Saving>>>>>>;
-using Base = V1::WithCallbackMethod_Convert<V1::WithCallbackMethod_VerifyCheckpoint<
-    V1::WithCallbackMethod_CollectGarbage<V1::WithCallbackMethod_GetServerInfo<Registering>>>>;
+using Base = V1::WithCallbackMethod_Convert<V1::WithCallbackMethod_Diff<V1::WithCallbackMethod_Recover<
+    V1::WithCallbackMethod_VerifyCheckpoint<V1::WithCallbackMethod_CollectGarbage<V1::WithCallbackMethod_GetServerInfo<Registering>>>>>>;
 
 // A unary method: the name appears once, in code and log alike.
 #define CAIRN_UNARY(method, Request, Response)                                                             \
@@ -79,6 +80,15 @@ class CheckpointServiceImpl final : public Base {
   grpc::ServerWriteReactor<v1::ConvertResponse>* Convert(grpc::CallbackServerContext* context,
                                                          const v1::ConvertRequest* request) override {
     return StartConvert(context, *request, service_);
+  }
+
+  grpc::ServerWriteReactor<v1::DiffResponse>* Diff(grpc::CallbackServerContext* context, const v1::DiffRequest* request) override {
+    return StartDiff(context, *request, service_);
+  }
+
+  grpc::ServerWriteReactor<v1::RecoverResponse>* Recover(grpc::CallbackServerContext* context,
+                                                         const v1::RecoverRequest* request) override {
+    return StartRecover(context, *request, service_);
   }
 
   grpc::ServerWriteReactor<v1::VerifyCheckpointResponse>* VerifyCheckpoint(

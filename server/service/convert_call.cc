@@ -29,7 +29,7 @@ ConvertPlace PlaceFromProto(const v1::ConvertRequest::Place& place) {
 
 MapLibrary::File FileFromProto(const v1::ConvertRequest::TextFile& file) { return {file.name(), file.text()}; }
 
-std::string ToString(const v1::ConvertRequest::Place& place) { return place.has_ref() ? place.ref() : place.path(); }
+std::string ToString(const v1::ConvertRequest::Place& place) { return place.has_ref() ? place.ref() : ShownPlace(place.path()); }
 
 }  // namespace
 
@@ -68,6 +68,9 @@ absl::StatusOr<ConvertRequest> ConvertRequestFromProto(const v1::ConvertRequest&
   if (!in.separator().empty()) out.separator = in.separator();
   out.drop_unsupported = in.drop_unsupported();
   out.overwrite = in.overwrite();
+  out.parts = in.parts();
+  out.resume = in.resume();
+  out.assets_beside = in.assets_beside();
   out.session_key = in.session_key();
   out.metadata.insert(in.metadata().begin(), in.metadata().end());
   out.created_by = in.created_by();
@@ -95,6 +98,7 @@ v1::ConvertResponse LastResponse(const ConvertResult& result) {
   const size_t dropped = std::min(result.map_dropped.size(), kNamesInResponse);
   done.mutable_map_dropped()->Add(result.map_dropped.begin(), result.map_dropped.begin() + static_cast<ptrdiff_t>(dropped));
   done.mutable_left_out()->Add(result.left_out.begin(), result.left_out.end());
+  done.mutable_notes()->Add(result.notes.begin(), result.notes.end());
   return done;
 }
 
@@ -107,7 +111,7 @@ grpc::ServerWriteReactor<v1::ConvertResponse>* StartConvert(grpc::CallbackServer
     const AllowedRoots& roots = service.file_roots == nullptr ? *no_roots : *service.file_roots;
     CAIRN_ASSIGN_OR_RETURN(const ConvertResult result,
                            RunConvertJob(service.engine, roots, service.budget, job, cancellation,
-                                         [&](const ConvertProgress& progress) { report(ToResponse(progress)); }));
+                                         [&](const ConvertProgress& progress) { report(ToResponse(progress)); }, &service.conversions));
     scope.add_bytes(result.progress.bytes_done);
     report(LastResponse(result));
     return absl::OkStatus();

@@ -11,12 +11,15 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "cairn/v1/checkpoint_service.pb.h"
+#include "common/base/annotate.h"
 #include "common/base/crc32c.h"
 #include "common/base/status_macros.h"
 #include "google/protobuf/arena.h"
 #include "proto/wire/frame.h"
 #include "proto/wire/proto_convert.h"
 #include "proto/wire/status_wire.h"
+#include "server/service/delta_chunk.h"
+#include "server/service/peer_files.h"
 #include "server/service/row_convert.h"
 #include "server/service/rpc_scope.h"
 
@@ -29,10 +32,14 @@ constexpr uint64_t kReadyChunks = 2;    // Read ahead of the write, so that neit
 constexpr size_t kMaxReadyFrames = 64;  // Small entries are read ahead in groups.
 // Frames below that size that have others behind them wait in the transport, to leave together.
 constexpr uint64_t kGatherBelow = 16u << 10;
+// What it takes to make a delta, in chunks: the base, what comes out, and the encoder's planes.
+constexpr uint64_t kDeltaChunks = 6;
 
 struct ParsedRequest {
   Ref ref;
   DownloadRequest download;
+  std::optional<Ref> have;
+  std::string file_ticket;
 };
 
 absl::StatusOr<ParsedRequest> ParseRequest(const grpc::ByteBuffer& frame, uint32_t max_chunk_bytes) {
@@ -41,6 +48,11 @@ absl::StatusOr<ParsedRequest> ParseRequest(const grpc::ByteBuffer& frame, uint32
   CAIRN_RETURN_IF_ERROR(wire::ParseFrame(frame, kMaxRequestBytes, &message, &none));
   ParsedRequest request;
   CAIRN_ASSIGN_OR_RETURN(request.ref, Ref::Parse(message.ref()));
+  if (!message.have_ref().empty()) {
+    absl::StatusOr<Ref> have = Ref::Parse(message.have_ref());
+    if (!have.ok()) return Annotate(have.status(), "have_ref");
+    request.have = *std::move(have);
+  }
   DownloadRequest& download = request.download;
   download.select.assign(message.select().begin(), message.select().end());
   for (const std::string& text : message.paths()) {
@@ -63,6 +75,7 @@ absl::StatusOr<ParsedRequest> ParseRequest(const grpc::ByteBuffer& frame, uint32
   download.chunk_bytes = message.chunk_bytes() == 0
                              ? max_chunk_bytes
                              : std::clamp<uint32_t>(message.chunk_bytes(), std::min(kMinChunkBytes, max_chunk_bytes), max_chunk_bytes);
+  request.file_ticket = message.file_ticket();
   download.start_entry = message.start_entry();
   download.start_offset = message.start_offset();
   return request;
@@ -115,6 +128,8 @@ class GetTensorReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
     queue_.Schedule([self = std::move(self_)] {
       self->scope_.Finish(self->result_);
       self->download_.reset();
+      self->files_.reset();
+      self->deltas_.reset();
       self->memory_.Release();
     });
   }
@@ -122,7 +137,8 @@ class GetTensorReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
  private:
   struct Frame {
     grpc::ByteBuffer frame;
-    uint64_t bytes = 0;
+    uint64_t bytes = 0;       // That it holds.
+    uint64_t file_bytes = 0;  // That it names.
     grpc::WriteOptions options;
   };
 
@@ -140,13 +156,19 @@ class GetTensorReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
     scope_.set_ref(request->ref.ToString());
     auto parsed = std::make_shared<ParsedRequest>(*std::move(request));
     // What a download holds: its cache, and frames of which one is on its way, two are ready and one is being made.
-    const uint64_t memory =
-        service_.engine.options().download.cache_bytes + 4 * static_cast<uint64_t>(service_.options.max_chunk_bytes);
+    const uint64_t cache = service_.engine.options().download.cache_bytes;
+    uint64_t memory = cache + 4 * static_cast<uint64_t>(service_.options.max_chunk_bytes);
+    if (parsed->have.has_value()) memory += cache + kDeltaChunks * service_.options.max_chunk_bytes;
     service_.budget.Acquire(memory, [self = self_, parsed](ByteBudget::Reservation reservation) {
       auto granted = std::make_shared<ByteBudget::Reservation>(std::move(reservation));
       self->queue_.Schedule([self, parsed, granted] {
         if (self->finished_) return;
         self->memory_ = std::move(*granted);
+        if (absl::Status status = self->OpenHave(*parsed); !status.ok()) {
+          self->FinishWith(status);
+          return;
+        }
+        self->FindFiles(*parsed);
         absl::StatusOr<std::unique_ptr<Download>> download =
             self->service_.engine.OpenDownload(parsed->ref, std::move(parsed->download));
         if (!download.ok()) {
@@ -160,13 +182,31 @@ class GetTensorReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
     });
   }
 
+  absl::Status OpenHave(const ParsedRequest& request) {
+    if (!request.have.has_value()) return absl::OkStatus();
+    absl::StatusOr<std::unique_ptr<BaseReader>> have = service_.engine.OpenBase(*request.have);
+    if (!have.ok()) return Annotate(have.status(), "have_ref");
+    deltas_ = std::make_unique<DeltaMaker>(*std::move(have), request.download.float_dtype);
+    return absl::OkStatus();
+  }
+
+  // Whoever may read the files himself; not where what differs from others is less.
+  void FindFiles(ParsedRequest& request) {
+    if (service_.files == nullptr || request.file_ticket.empty() || request.have.has_value()) return;
+    if (std::shared_ptr<FilePeer> peer = service_.files->Find(request.file_ticket)) {
+      files_ = std::make_unique<PeerFiles>(std::move(peer));
+      request.download.files = files_.get();
+    }
+  }
+
   void MakeHeader() {
     v1::GetTensorResponse message;
     ToProto(download_->checkpoint().row, message.mutable_header()->mutable_checkpoint());
     message.mutable_header()->set_entries(download_->entries());
     message.mutable_header()->set_total_bytes(download_->total_bytes());
+    if (deltas_ != nullptr) message.mutable_header()->set_have_uid(deltas_->have().uid);
     absl::MutexLock lock(&mu_);
-    ready_.push_back({wire::MakeFrame(message, {}), 0, {}});
+    ready_.push_back({wire::MakeFrame(message, {}), 0, 0, {}});
     advancing_ = true;
   }
 
@@ -232,15 +272,34 @@ class GetTensorReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
       start->set_bytes(piece->bytes);
       start->set_start_offset(piece->offset);
     }
-    const uint64_t size = piece->data.size();
+    uint64_t size = piece->data.size();
     if (size > 0) {
       message.mutable_chunk()->set_offset(piece->offset);
       message.mutable_chunk()->set_crc32c(piece->crc32c.has_value() ? *piece->crc32c : Crc32c(piece->data.bytes()));
     }
+    uint64_t file_bytes = 0;
+    for (const Download::FileRange& range : piece->ranges) {
+      v1::GetTensorResponse::FileChunk* chunk = message.add_file_chunks();
+      chunk->set_offset(range.offset);
+      chunk->set_bytes(range.bytes);
+      chunk->set_file(range.file);
+      chunk->set_file_offset(range.file_offset);
+      chunk->set_digest(std::string(range.digest.AsBytes()));
+      file_bytes += range.bytes;
+    }
     message.set_finish(piece->finish);
+    if (deltas_ != nullptr) {
+      CAIRN_ASSIGN_OR_RETURN(std::optional<DeltaMaker::Made> made, deltas_->Make(*piece));
+      if (made.has_value()) {
+        message.mutable_chunk()->set_raw_bytes(size);
+        message.mutable_chunk()->set_base_digest(std::move(made->base_digest));
+        piece->data = Buffer::FromString(std::move(made->delta));
+        size = piece->data.size();
+      }
+    }
     std::vector<Buffer> pieces;
     if (size > 0) pieces.push_back(std::move(piece->data));
-    Frame frame{wire::MakeFrame(message, pieces), size, {}};
+    Frame frame{wire::MakeFrame(message, pieces), size, file_bytes, {}};
     absl::MutexLock lock(&mu_);
     ready_bytes_ += size;
     ready_.push_back(std::move(frame));
@@ -253,7 +312,7 @@ class GetTensorReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
     ready_bytes_ -= current_.bytes;
     if (current_.bytes < kGatherBelow && !ready_.empty()) current_.options.set_buffer_hint();
     write_started_ = absl::Now();
-    scope_.add_bytes(current_.bytes);
+    scope_.add_bytes(current_.bytes + current_.file_bytes);
   }
 
   void FinishWith(const absl::Status& status) {
@@ -282,7 +341,9 @@ class GetTensorReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
 
   // The queue's alone.
   ByteBudget::Reservation memory_;
+  std::unique_ptr<PeerFiles> files_;  // Null: all bytes are sent.
   std::unique_ptr<Download> download_;
+  std::unique_ptr<DeltaMaker> deltas_;  // Null: the caller has nothing.
   google::protobuf::Arena arena_;  // Of the message that is being made.
   bool exhausted_ = false;
   bool finished_ = false;

@@ -20,10 +20,21 @@ namespace cairn {
 //
 // The work calls `report` whenever it likes. A report that comes while another is being written replaces the one that
 // waits, joined by `merge(newer, older)`: slow clients see fewer reports, never a queue. The last report always goes out.
+// What must all arrive is sent with `report.Send`, which waits for the client instead.
 template <typename Response>
 class ProgressReactor final : public grpc::ServerWriteReactor<Response> {
  public:
-  using Report = std::function<void(Response)>;
+  class Report {
+   public:
+    explicit Report(ProgressReactor& reactor) : reactor_(reactor) {}
+    void operator()(Response response) const { reactor_.Offer(std::move(response)); }
+    // Waits until nothing else waits to be written. UNAVAILABLE if the client takes nothing for too long, CANCELLED if it
+    // has gone.
+    absl::Status Send(Response response) const { return reactor_.Send(std::move(response)); }
+
+   private:
+    ProgressReactor& reactor_;
+  };
   using Work = std::function<absl::Status(RpcScope& scope, const Cancellation& cancellation, const Report& report)>;
   using Merge = std::function<void(Response& newer, const Response& older)>;
 
@@ -32,19 +43,17 @@ class ProgressReactor final : public grpc::ServerWriteReactor<Response> {
     auto reactor = std::shared_ptr<ProgressReactor>(new ProgressReactor(method, context, service, std::move(merge)));
     reactor->self_ = reactor;
     service.job_pool.Schedule([reactor, work = std::move(work)] {
-      absl::Status status = work(reactor->scope_, reactor->cancellation_,
-                                 [&](Response response) { reactor->Offer(std::move(response)); });
-      reactor->End(std::move(status));
+      reactor->End(work(reactor->scope_, reactor->cancellation_, Report(*reactor)));
     });
     return reactor.get();
   }
 
   void OnWriteDone(bool ok) override {
-    if (!ok) cancellation_.Cancel();
+    if (!ok) GiveUp();
     Next();
   }
 
-  void OnCancel() override { cancellation_.Cancel(); }
+  void OnCancel() override { GiveUp(); }
 
   void OnDone() override {
     scope_.Finish(result_);
@@ -53,7 +62,30 @@ class ProgressReactor final : public grpc::ServerWriteReactor<Response> {
 
  private:
   ProgressReactor(const char* method, grpc::CallbackServerContext* context, ServiceContext& service, Merge merge)
-      : scope_(method, *context, service.observer), merge_(std::move(merge)) {}
+      : scope_(method, *context, service.observer),
+        merge_(std::move(merge)),
+        idle_timeout_(service.options.stream_idle_timeout) {}
+
+  // Nobody takes anything any more.
+  void GiveUp() ABSL_LOCKS_EXCLUDED(mu_) {
+    cancellation_.Cancel();
+    absl::MutexLock lock(&mu_);
+    gone_ = true;
+  }
+
+  absl::Status Send(Response response) ABSL_LOCKS_EXCLUDED(mu_) {
+    {
+      absl::MutexLock lock(&mu_);
+      const auto room = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return gone_ || !has_waiting_; };
+      if (!mu_.AwaitWithTimeout(absl::Condition(&room), idle_timeout_)) {
+        cancellation_.Cancel();
+        return absl::UnavailableError("the client took nothing for too long");
+      }
+      if (gone_) return absl::CancelledError("the client went away");
+    }
+    Offer(std::move(response));
+    return absl::OkStatus();
+  }
 
   void Offer(Response response) ABSL_LOCKS_EXCLUDED(mu_) {
     {
@@ -103,6 +135,7 @@ class ProgressReactor final : public grpc::ServerWriteReactor<Response> {
 
   RpcScope scope_;
   const Merge merge_;
+  const absl::Duration idle_timeout_;
   Cancellation cancellation_;
   std::shared_ptr<ProgressReactor> self_;  // Until OnDone.
   absl::Status result_;                    // Written once, before ended_.
@@ -113,6 +146,7 @@ class ProgressReactor final : public grpc::ServerWriteReactor<Response> {
   bool has_waiting_ ABSL_GUARDED_BY(mu_) = false;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool ended_ ABSL_GUARDED_BY(mu_) = false;
+  bool gone_ ABSL_GUARDED_BY(mu_) = false;
 };
 
 }  // namespace cairn

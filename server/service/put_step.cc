@@ -8,8 +8,10 @@
 #include "absl/types/span.h"
 #include "common/base/annotate.h"
 #include "common/base/crc32c.h"
+#include "common/base/digest.h"
 #include "common/base/error_info.h"
 #include "common/base/status_macros.h"
+#include "common/delta/delta.h"
 #include "proto/wire/frame.h"
 #include "proto/wire/proto_convert.h"
 
@@ -29,6 +31,24 @@ absl::Status CheckCrc(absl::Span<const Buffer> pieces, uint32_t expected_crc, ab
   return WithErrorInfo(absl::InvalidArgumentError(absl::StrCat(what, ": crc32c is ", found, ", the client said ", expected,
                                                                "; the bytes were damaged on the way")),
                        {"CHUNK_CHECKSUM", {{"expected", expected}, {"found", found}}});
+}
+
+// The result's size, which decides about memory, is checked here, before there is any.
+absl::StatusOr<ChunkDelta> ParseDelta(const v1::Chunk& chunk, uint64_t bytes, uint64_t max_chunk_bytes) {
+  const uint64_t most = std::min<uint64_t>(max_chunk_bytes, kMaxDeltaBytes);
+  if (chunk.raw_bytes() > most) {
+    return absl::InvalidArgumentError(absl::StrCat("chunk at offset ", chunk.offset(), ": a delta that makes ", chunk.raw_bytes(),
+                                                   " bytes, expected at most ", most));
+  }
+  if (bytes == 0 || bytes > uint64_t{chunk.raw_bytes()} + 1) {
+    return absl::InvalidArgumentError(absl::StrCat("chunk at offset ", chunk.offset(), ": a delta of ", bytes, " bytes that makes ",
+                                                   chunk.raw_bytes(), ", expected 1 to ", uint64_t{chunk.raw_bytes()} + 1));
+  }
+  if (!chunk.base_digest().empty() && chunk.base_digest().size() != static_cast<size_t>(DigestAlgorithm::kXxh3)) {
+    return absl::InvalidArgumentError(absl::StrCat("chunk at offset ", chunk.offset(), ": base_digest has ",
+                                                   chunk.base_digest().size(), " bytes, expected 16 or none"));
+  }
+  return ChunkDelta{chunk.raw_bytes(), chunk.base_digest(), chunk.crc32c()};
 }
 
 absl::StatusOr<std::optional<Box>> ParseBox(const v1::Box& box, const Entry& entry) {
@@ -109,7 +129,7 @@ absl::StatusOr<PutStep> ParsePutStep(const grpc::ByteBuffer& frame, uint64_t max
   message.Clear();
   PutStep step;
   CAIRN_RETURN_IF_ERROR(wire::ParseFrame(frame, kMaxHeaderBytes, &message, &step.pieces));
-  step.bytes = TotalSize(step.pieces);
+  step.bytes = step.raw_bytes = TotalSize(step.pieces);
   step.memory = frame.Length();
   if (step.bytes > max_chunk_bytes) {
     return absl::InvalidArgumentError(absl::StrCat("chunk of ", step.bytes, " bytes, expected at most ", max_chunk_bytes));
@@ -135,6 +155,16 @@ absl::StatusOr<PutStep> ParsePutStep(const grpc::ByteBuffer& frame, uint64_t max
   if (message.has_chunk()) {
     step.has_chunk = true;
     step.offset = message.chunk().offset();
+    if (message.chunk().raw_bytes() > 0) {
+      CAIRN_ASSIGN_OR_RETURN(step.delta, ParseDelta(message.chunk(), step.bytes, max_chunk_bytes));
+      step.raw_bytes = step.delta->raw_bytes;
+      step.memory += step.raw_bytes;
+      step.finish = message.finish();
+      return step;
+    }
+    if (!message.chunk().base_digest().empty()) {
+      return absl::InvalidArgumentError(absl::StrCat("chunk at offset ", step.offset, ": base_digest without raw_bytes"));
+    }
     CAIRN_RETURN_IF_ERROR(CheckCrc(step.pieces, message.chunk().crc32c(),
                                    absl::StrCat("chunk at offset ", step.offset, " of ", step.bytes, " bytes")));
   } else if (!step.pieces.empty()) {

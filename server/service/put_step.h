@@ -12,6 +12,7 @@
 #include "common/tensor/checkpoint_index.h"
 #include "common/tensor/shape.h"
 #include "grpcpp/support/byte_buffer.h"
+#include "server/service/delta_chunk.h"
 
 namespace cairn {
 
@@ -37,14 +38,16 @@ struct PutStep {
   bool has_chunk = false;
   uint64_t offset = 0;
   std::vector<Buffer> pieces;
+  std::optional<ChunkDelta> delta;  // The pieces are one; what it makes is to be checked.
   bool finish = false;
   std::vector<Small> small;
   bool flush = false;
   bool close = false;  // The client has half-closed.
 
   std::shared_ptr<ByteBudget::Reservation> credit;  // Of the memory that the pieces hold.
-  uint64_t bytes = 0;   // Payload.
-  uint64_t memory = 0;  // Of the whole message.
+  uint64_t bytes = 0;      // Payload.
+  uint64_t raw_bytes = 0;  // What it stands for: of a delta more, else the same.
+  uint64_t memory = 0;     // Of the whole message, and of what its delta makes.
 };
 
 // `message` is scratch: one that is used again keeps its strings and its fields' memory.

@@ -12,9 +12,11 @@
 #include "absl/time/clock.h"
 #include "cairn/v1/checkpoint_service.pb.h"
 #include "common/base/annotate.h"
+#include "common/base/error_info.h"
 #include "common/base/status_macros.h"
 #include "proto/wire/frame.h"
 #include "proto/wire/status_wire.h"
+#include "server/service/delta_chunk.h"
 #include "server/service/put_step.h"
 #include "server/service/rpc_scope.h"
 
@@ -24,6 +26,8 @@ namespace {
 // Payload that has come but is not yet with the upload; reading pauses above it.
 constexpr uint64_t kWindowBytes = 4u << 20;
 constexpr size_t kWindowSteps = 1024;
+// What it takes to apply a delta, in chunks: the base, and the decoder's planes.
+constexpr uint64_t kDeltaChunks = 3;
 
 // Three parties touch a stream: gRPC's threads (OnReadDone, OnWriteDone, OnCancel), which parse and check but never
 // block; the stream's own serial queue on the I/O pool, which feeds the upload; and whoever gives budget back. Writes
@@ -31,7 +35,7 @@ constexpr size_t kWindowSteps = 1024;
 class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>, public ActiveStream {
  public:
   PutTensorReactor(grpc::CallbackServerContext* context, ServiceContext& service)
-      : service_(service), scope_("PutTensor", *context, service.observer), queue_(&service.io_pool) {}
+      : service_(service), scope_("PutTensor", *context, service.observer), queue_(&service.io_pool), deltas_(service.engine) {}
 
   void Begin(std::shared_ptr<PutTensorReactor> self) {
     self_ = std::move(self);
@@ -102,6 +106,7 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
     queue_.Schedule([self = std::move(self_)] {
       self->scope_.Finish(self->result_);
       self->upload_.reset();
+      self->RestDeltas();
     });
   }
 
@@ -159,7 +164,7 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
     if (step.finish || !step.small.empty()) {
       at_border_ = true;
     } else if (step.has_chunk) {
-      at_border_ = (step.offset + step.bytes) % extent == 0;
+      at_border_ = (step.offset + step.raw_bytes) % extent == 0;
     }
     if (credit_used_ >= extent && at_border_) DropCreditLocked();
     pending_bytes_ += step.memory;
@@ -202,15 +207,22 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
       }
       if (status.ok() && upload_ != nullptr) status = upload_->Settle();
       if (!status.ok()) {
+        // What came before a delta that cannot be applied stays: the client goes on there, with bytes.
+        if (upload_ != nullptr && GetErrorInfo(status).reason == kBaseMismatch) upload_->Flush().IgnoreError();
         const std::string entry = upload_ == nullptr ? "" : upload_->CurrentEntry();
         FinishWith(entry.empty() ? status : Annotate(status, entry));
         return;
       }
       steps.clear();  // And with them their memory and credit.
+      bool rest = false;
       {
         // A client that rests between two entries keeps nothing from the others.
         absl::MutexLock lock(&mu_);
-        if (pending_.empty() && at_border_) DropCreditLocked();
+        rest = pending_.empty() && at_border_;
+        if (rest) DropCreditLocked();
+      }
+      if (rest) {
+        RestDeltas();
       }
       SendProgress();
       if (!closing) continue;
@@ -230,12 +242,17 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
     if (upload_ == nullptr) return absl::InvalidArgumentError("the first message must open the stream (field `open`)");
     if (step.declare.has_value()) {
       CAIRN_RETURN_IF_ERROR(upload_->Declare(step.declare->entry, step.declare->box, step.declare->start));
+      declared_ = std::move(step.declare);
     }
     if (step.has_chunk) {
       scope_.add_bytes(step.bytes);
+      if (step.delta.has_value()) CAIRN_RETURN_IF_ERROR(ApplyDelta(step));
       CAIRN_RETURN_IF_ERROR(upload_->Append(step.offset, std::move(step.pieces)));
     }
-    if (step.finish) CAIRN_RETURN_IF_ERROR(upload_->FinishEntry());
+    if (step.finish) {
+      CAIRN_RETURN_IF_ERROR(upload_->FinishEntry());
+      declared_.reset();
+    }
     if (!step.small.empty()) scope_.add_bytes(step.bytes);
     for (PutStep::Small& small : step.small) {
       CAIRN_RETURN_IF_ERROR(upload_->Declare(small.entry, small.box, 0));
@@ -244,6 +261,27 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
     }
     if (step.flush) CAIRN_RETURN_IF_ERROR(upload_->Flush());
     return absl::OkStatus();
+  }
+
+  // Puts the bytes that a delta makes in its place. Their memory is part of the credit; what it takes to make them is paid
+  // for here if it can be, and else only held while they are made: by no more streams than the pool has threads.
+  absl::Status ApplyDelta(PutStep& step) {
+    if (!declared_.has_value()) return absl::FailedPreconditionError("bytes came before an entry was declared");
+    if (delta_memory_.bytes() == 0) {
+      delta_memory_ = service_.budget.TryAcquire(service_.engine.options().download.cache_bytes +
+                                                 kDeltaChunks * service_.options.max_chunk_bytes);
+    }
+    absl::StatusOr<Buffer> bytes =
+        deltas_.Apply(upload_->session_id(), declared_->entry, declared_->box, step.offset, *step.delta, step.pieces);
+    if (delta_memory_.bytes() == 0) deltas_.Rest();
+    if (!bytes.ok()) return bytes.status();
+    step.pieces.assign(1, *std::move(bytes));
+    return absl::OkStatus();
+  }
+
+  void RestDeltas() {
+    deltas_.Rest();
+    delta_memory_.Release();
   }
 
   absl::Status CloseUpload() {
@@ -301,6 +339,9 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
 
   // The queue's alone.
   std::unique_ptr<Upload> upload_;
+  std::optional<PutStep::Declared> declared_;  // What the upload is at, if that has bytes.
+  DeltaApplier deltas_;
+  ByteBudget::Reservation delta_memory_;
   grpc::ByteBuffer response_;
   UploadProgress sent_;
   bool writing_ = false;

@@ -7,22 +7,11 @@
 #include "common/base/status_macros.h"
 #include "common/tensor/selection.h"
 #include "proto/wire/proto_convert.h"
+#include "server/engine/entry_digest.h"
 #include "server/service/page_token.h"
 #include "server/service/row_convert.h"
 
 namespace cairn {
-namespace {
-
-std::string EntryDigest(const StoredEntry& stored) {
-  Digester digester(DigestAlgorithm::kSha256);
-  for (const StoredShard& shard : stored.shards) {
-    digester.Update(shard.box.ToString());
-    for (const Extent& extent : shard.extents) digester.Update(extent.digest.AsBytes());
-  }
-  return digester.Finish().ToHex();
-}
-
-}  // namespace
 
 absl::Status HandleGetCheckpoint(ServiceContext& service, RpcScope& scope, const v1::GetCheckpointRequest& request,
                                  v1::Checkpoint* response) {
@@ -92,7 +81,7 @@ absl::Status HandleListEntries(ServiceContext& service, RpcScope& scope, const v
     v1::EntryInfo* info = response->add_entries();
     wire::ToProto(stored.entry, info->mutable_entry());
     info->set_bytes(stored.entry.byte_size);
-    if (!stored.shards.empty()) info->set_digest(EntryDigest(stored));
+    info->set_digest(EntryDigest(stored));
     if (request.with_shards() && stored.entry.kind == EntryKind::kTensor) {
       for (const StoredShard& shard : stored.shards) wire::ToProto(shard.box, info->add_shards());
     }

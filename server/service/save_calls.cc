@@ -46,11 +46,13 @@ absl::Status HandleBeginSave(ServiceContext& service, RpcScope& scope, const v1:
   spec.parent = request.parent();
   spec.created_by = request.created_by();
   spec.lease = request.has_lease() ? wire::FromProto(request.lease()) : absl::ZeroDuration();
-  CAIRN_ASSIGN_OR_RETURN(const Session session, service.engine.BeginSave(std::move(spec)));
+  CAIRN_ASSIGN_OR_RETURN(const Session session, service.engine.BeginSave(std::move(spec), request.parent_is_previous()));
   CAIRN_RETURN_IF_ERROR(ShowSession(service, session, response->mutable_session()));
   response->set_max_chunk_bytes(service.options.max_chunk_bytes);
   response->set_extent_bytes(service.engine.options().upload.extent_bytes);
   response->set_max_small_entries(kMaxSmallEntries);
+  response->set_parent_uid(session.spec.parent);
+  response->set_delta_chunks(!session.spec.parent.empty());
   return absl::OkStatus();
 }
 

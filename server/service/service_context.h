@@ -5,7 +5,9 @@
 
 #include "common/base/byte_budget.h"
 #include "common/base/thread_pool.h"
+#include "common/handover/file_giver.h"
 #include "server/convert/allowed_roots.h"
+#include "server/convert/finished_conversions.h"
 #include "server/engine/checkpoint_engine.h"
 #include "server/service/active_streams.h"
 #include "server/service/rpc_record.h"
@@ -33,7 +35,10 @@ struct ServiceContext {
   ServiceOptions options;
   RpcObserver observer;   // May be null.
   ActiveStreams streams = {};  // Ticked by the owner, every second or so.
-  const AllowedRoots* file_roots = nullptr;  // What Convert may read and write; null: no files.
+  const AllowedRoots* file_roots = nullptr;  // What Convert, Diff and Recover may read and write; null: no files.
+  std::string scratch_folder = {};           // For files without a name, which are gone with their job.
+  FinishedConversions conversions = {};      // Of Convert, into files.
+  const FileGiver* files = nullptr;          // Gives GetTensor's callers files to read from; null: they are sent all bytes.
 };
 
 }  // namespace cairn

@@ -81,6 +81,15 @@ class LocalObjectStore final : public ObjectStore {
     return IsReadDirectly(**file, length) && first_reads_.IsFirst(key, offset) && !IsMostlyCached((*file)->fd.get(), offset, length);
   }
 
+  absl::StatusOr<UniqueFd> OpenAsFile(absl::string_view key) override {
+    CAIRN_RETURN_IF_ERROR(CheckObjectKey(key));
+    CAIRN_ASSIGN_OR_RETURN(const std::shared_ptr<const OpenFile> file, Open(key));
+    // A file description of its own: what its owner does to it shall not be felt here.
+    UniqueFd fd(::open(absl::StrCat("/proc/self/fd/", file->fd.get()).c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd.valid()) return StoreErrno(errno, "open", PathOf(key));
+    return fd;
+  }
+
   absl::StatusOr<uint64_t> Size(absl::string_view key) override {
     CAIRN_RETURN_IF_ERROR(CheckObjectKey(key));
     struct stat info;

@@ -62,6 +62,10 @@ absl::Status ObjectStore::ReadInPieces(absl::string_view key, uint64_t offset, a
   return absl::OkStatus();
 }
 
+absl::StatusOr<UniqueFd> ObjectStore::OpenAsFile(absl::string_view) {
+  return absl::UnimplementedError(absl::StrCat(Describe(), ": objects are no files"));
+}
+
 absl::Status PutObject(ObjectStore& store, absl::string_view key, absl::string_view bytes) {
   CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<ObjectWriter> writer, store.Create(key, bytes.size()));
   // No owner: the caller's bytes outlive the call.

@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "common/base/buffer.h"
+#include "common/io/unique_fd.h"
 
 namespace cairn {
 
@@ -70,6 +71,10 @@ class ObjectStore {
   // object, or an object that is not there, are nothing to it. True if reading it may have to wait, so that another
   // thread had better do it; false where the bytes are in memory.
   virtual bool WillRead(absl::string_view /*key*/, uint64_t /*offset*/, uint64_t /*length*/) { return true; }
+
+  // The object as a file of this machine that is open for reading and has its bytes from 0 on, as long as it is open.
+  // UNIMPLEMENTED where objects are no files.
+  virtual absl::StatusOr<UniqueFd> OpenAsFile(absl::string_view key);
 
   // Length in bytes.
   virtual absl::StatusOr<uint64_t> Size(absl::string_view key) = 0;

@@ -144,6 +144,22 @@ TEST_P(ObjectStoreContract, ShowsTheBytesInOrderWhileItReadsThem) {
               StatusIs(absl::StatusCode::kNotFound));
 }
 
+TEST_P(ObjectStoreContract, GivesAnObjectAsAFileThatOutlivesIt) {
+  const std::string bytes = RandomBytes(300'000, 3);
+  CAIRN_ASSERT_OK(PutObject(*store_, "team/file", bytes));
+  const absl::StatusOr<UniqueFd> file = store_->OpenAsFile("team/file");
+  if (absl::IsUnimplemented(file.status())) return;
+  CAIRN_ASSERT_OK(file);
+  CAIRN_ASSERT_OK(store_->Delete("team/file"));
+  std::string read(bytes.size() + 1, '?');
+  ASSERT_EQ(::pread(file->get(), read.data(), read.size(), 0), static_cast<ssize_t>(bytes.size()));
+  read.pop_back();
+  EXPECT_EQ(read, bytes);
+  EXPECT_EQ(::write(file->get(), "x", 1), -1);
+  EXPECT_THAT(store_->OpenAsFile("team/file"), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(store_->OpenAsFile("../file"), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
 TEST_P(ObjectStoreContract, RefusesARangeThatLeavesTheObject) {
   CAIRN_ASSERT_OK(PutObject(*store_, "digits", "0123456789"));
   std::string bytes;

@@ -199,6 +199,23 @@ TEST_P(RegistryContract, LatestIsTheHighestStepAtAnyMoment) {
   EXPECT_EQ(latest("latest"), "u9");
 }
 
+TEST_P(RegistryContract, TheCheckpointBelowAStepIsTheHighestOfItsNameThatIsThere) {
+  CAIRN_ASSERT_OK(SaveCheckpoint(*registry_, {.uid = "u1", .name = "a", .step = 1}));
+  CAIRN_ASSERT_OK(SaveCheckpoint(*registry_, {.uid = "u5", .name = "a", .step = 5}));
+  CAIRN_ASSERT_OK(SaveCheckpoint(*registry_, {.uid = "u9", .name = "a", .step = 9}));
+  CAIRN_ASSERT_OK(SaveCheckpoint(*registry_, {.uid = "b3", .name = "a/b", .step = 3}));
+  const auto below = [&](int64_t step) {
+    const auto row = registry_->GetCheckpointBelow("a", step);
+    return row.ok() ? row->uid : std::string(absl::StatusCodeToString(row.status().code()));
+  };
+  EXPECT_EQ(below(1), "NOT_FOUND");
+  EXPECT_EQ(below(2), "u1");
+  EXPECT_EQ(below(9), "u5");
+  EXPECT_EQ(below(100), "u9");
+  CAIRN_ASSERT_OK(registry_->DeleteCheckpoint("u5", At(20)));
+  EXPECT_EQ(below(9), "u1");
+}
+
 TEST_P(RegistryContract, ListCheckpointsIsOrderedByNameThenStepAndPages) {
   for (const auto& [name, step] : std::vector<std::pair<std::string, int64_t>>{
            {"b", 10}, {"b", 9}, {"a/x", 1}, {"a", 5}, {"ab", 0}, {"b", 100}, {"B", 3}}) {

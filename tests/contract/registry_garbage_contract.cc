@@ -135,6 +135,38 @@ TEST_P(RegistryContract, OneClaimKeepsEveryObjectInItsAnswer) {
   EXPECT_THAT(CondemnedKeys(*registry_), ElementsAre("o2", "o4"));
 }
 
+TEST_P(RegistryContract, ObjectsAreClaimedByTheirKeys) {
+  Begin("first", 1);
+  for (const char* key : {"o1", "o2", "o3"}) CAIRN_ASSERT_OK(Record("s-first", key));
+  Begin("second", 2);
+  const std::vector<std::string> wanted = {"o1", "unknown", "o3", "o1"};
+  for (int again = 0; again < 2; ++again) {
+    CAIRN_ASSERT_OK_AND_ASSIGN(const std::vector<bool> claimed, registry_->ClaimObjects("s-second", wanted));
+    EXPECT_THAT(claimed, ElementsAre(true, false, true, true));
+  }
+  CAIRN_ASSERT_OK(registry_->AbortSession("s-first", At(0)));
+  EXPECT_THAT(CondemnedKeys(*registry_), ElementsAre("o2"));
+  CAIRN_ASSERT_OK_AND_ASSIGN(const std::vector<bool> late, registry_->ClaimObjects("s-second", {"o2", "o3"}));
+  EXPECT_THAT(late, ElementsAre(false, true)) << "what is condemned is claimed by nobody";
+  EXPECT_THAT(CondemnedKeys(*registry_), ElementsAre("o2"));
+  CAIRN_ASSERT_OK(registry_->AbortSession("s-second", At(0)));
+  EXPECT_THAT(CondemnedKeys(*registry_), ElementsAre("o1", "o2", "o3"));
+}
+
+// A save that builds on a checkpoint keeps what it needs of it when that is deleted.
+TEST_P(RegistryContract, AClaimOutlivesTheCheckpointThatNeededTheObject) {
+  CAIRN_ASSERT_OK(SaveCheckpoint(*registry_, {.uid = "u1", .step = 1, .new_objects = {"o1", "o2"}}));
+  Begin("k", 2);
+  CAIRN_ASSERT_OK(registry_->ClaimObjects("s-k", {"o1"}));
+  CAIRN_ASSERT_OK(registry_->DeleteCheckpoint("u1", At(20)));
+  CAIRN_ASSERT_OK(registry_->PurgeDeleted(At(30)));
+  EXPECT_THAT(CondemnedKeys(*registry_), ::testing::Not(::testing::Contains("o1")));
+  CAIRN_ASSERT_OK(Record("s-k", "o3"));
+  CAIRN_ASSERT_OK(registry_->CommitSession("s-k", RowOf("u2", "team/run", 2), {"o1", "o3"}, 1, At(40)));
+  EXPECT_THAT(CondemnedKeys(*registry_), ::testing::Contains("o2"));
+  EXPECT_TRUE(Knows("o1"));
+}
+
 TEST_P(RegistryContract, ACondemnedObjectIsNeverClaimedAgain) {
   Begin("first", 1);
   CAIRN_ASSERT_OK(Record("s-first", "o1", ExtentNumbers(0, 3)));

@@ -131,6 +131,8 @@ TEST_P(RegistryContract, NoSessionMethodInventsASession) {
   EXPECT_THAT(Record("ghost", "object"), not_found);
   EXPECT_THAT(registry_->ListParts("ghost", std::nullopt, 0, 10), not_found);
   EXPECT_THAT(registry_->ClaimExtents("ghost", {}), not_found);
+  EXPECT_THAT(registry_->ClaimObjects("ghost", {}), not_found);
+  EXPECT_THAT(registry_->GetSessionByKey("ghost"), not_found);
   EXPECT_THAT(registry_->FinishWriter("ghost", 0, At(0)), not_found);
   EXPECT_THAT(registry_->CommitSession("ghost", RowOf("u", "team/run", 1), {}, 0, At(0)), not_found);
   EXPECT_THAT(registry_->AbortSession("ghost", At(0)), not_found);
@@ -150,6 +152,7 @@ TEST_P(RegistryContract, OnlyAnOpenSessionTakesCalls) {
     EXPECT_THAT(registry_->RenewSession(id, At(0)), refused);
     EXPECT_THAT(Record(id, absl::StrCat("object of ", id)), refused);
     EXPECT_THAT(registry_->ClaimExtents(id, {}), refused);
+    EXPECT_THAT(registry_->ClaimObjects(id, {}), refused);
     EXPECT_THAT(registry_->FinishWriter(id, 0, At(0)), refused);
     EXPECT_FALSE(Knows(absl::StrCat("object of ", id)));
   }
@@ -255,6 +258,17 @@ TEST_P(RegistryContract, RecordPartAgainRecordsItOnce) {
   EXPECT_THAT(
       registry_->RecordPart("s-k", {.object_key = "o", .object_bytes = 100, .record = "new"}, {}, At(0)),
       refused);
+}
+
+TEST_P(RegistryContract, ASessionIsFoundByItsClientKeyWhateverItsState) {
+  Begin("a", 1);
+  Begin("b", 2);
+  CAIRN_ASSERT_OK(registry_->AbortSession("s-b", At(0)));
+  CAIRN_ASSERT_OK_AND_ASSIGN(const Session open, registry_->GetSessionByKey("a"));
+  EXPECT_EQ(open.id, "s-a");
+  CAIRN_ASSERT_OK_AND_ASSIGN(const Session aborted, registry_->GetSessionByKey("b"));
+  EXPECT_EQ(aborted.id, "s-b");
+  EXPECT_EQ(aborted.state, SessionState::kAborted);
 }
 
 TEST_P(RegistryContract, ClaimExtentsTellsWhereTheyAre) {

@@ -26,17 +26,25 @@ const std::vector<std::string>& Flags() {
   return *flags;
 }
 
+// How steps resemble each other: not at all, or so much that they are stored as the difference to the one before.
+enum class Steps { kUnrelated, kDeltas };
+
 // Some objects per writer.
-TestModel ModelOf(int64_t step) { return TestModel(static_cast<uint64_t>(step), kWriters, /*rows_per_writer=*/600); }
+TestModel ModelOf(int64_t step, Steps steps) {
+  const auto number = static_cast<uint64_t>(step);
+  return steps == Steps::kUnrelated ? TestModel(number, kWriters, /*rows_per_writer=*/600)
+                                    : TestModel(1, kWriters, /*rows_per_writer=*/600, 4096, number);
+}
 
 // Saves one step with several writers at once.
-absl::Status SaveWithAllWriters(const client::Client& client, int64_t step) {
-  const TestModel model = ModelOf(step);
+absl::Status SaveWithAllWriters(const client::Client& client, int64_t step, Steps steps = Steps::kUnrelated) {
+  const TestModel model = ModelOf(step, steps);
   client::SaveSpec spec;
   spec.name = "run";
   spec.step = step;
   spec.writers = kWriters;
   spec.session_key = absl::StrCat("crash-", step);
+  spec.parent_is_previous = steps == Steps::kDeltas;
   std::vector<absl::Status> results(kWriters);
   std::vector<std::thread> threads;
   for (uint32_t writer = 0; writer < kWriters; ++writer) {
@@ -55,12 +63,12 @@ absl::Status SaveWithAllWriters(const client::Client& client, int64_t step) {
 }
 
 // Every checkpoint that is listed must be whole; those in `committed` must be listed.
-void CheckAll(const client::Client& client, const std::set<int64_t>& committed) {
+void CheckAll(const client::Client& client, const std::set<int64_t>& committed, Steps steps = Steps::kUnrelated) {
   CAIRN_ASSERT_OK_AND_ASSIGN(const auto listed, client.ListCheckpoints());
   std::set<int64_t> seen;
   for (const client::CheckpointInfo& checkpoint : listed) {
     seen.insert(checkpoint.step);
-    CAIRN_EXPECT_OK(ModelOf(checkpoint.step).Check(client, checkpoint.ShownRef()));
+    CAIRN_EXPECT_OK(ModelOf(checkpoint.step, steps).Check(client, checkpoint.ShownRef()));
     CAIRN_ASSERT_OK_AND_ASSIGN(const auto verified, client.Verify(checkpoint.UidRef()));
     EXPECT_TRUE(verified.problems.empty()) << verified.problems[0].message;
   }
@@ -152,7 +160,10 @@ TEST(GarbageCrashTest, ACollectionThatWasKilledIsFinishedByTheNextOne) {
   }
 }
 
-TEST(RandomCrashTest, KilledAtRandomMomentsUnderSeveralWritersNothingCommittedIsEverLost) {
+class RandomCrashTest : public ::testing::TestWithParam<Steps> {};
+
+TEST_P(RandomCrashTest, KilledAtRandomMomentsUnderSeveralWritersNothingCommittedIsEverLost) {
+  const Steps steps = GetParam();
   const uint64_t seed = std::random_device{}();
   SCOPED_TRACE(absl::StrCat("seed ", seed));
   std::mt19937 random(seed);
@@ -169,7 +180,7 @@ TEST(RandomCrashTest, KilledAtRandomMomentsUnderSeveralWritersNothingCommittedIs
   std::atomic<int> kills{0};
   std::thread saving([&] {
     for (int64_t step = 1; step <= 12 || kills < 8; ++step) {
-      absl::Status saved = SaveWithAllWriters(client, step);
+      absl::Status saved = SaveWithAllWriters(client, step, steps);
       std::lock_guard lock(mu);
       if (!saved.ok()) {
         failure = saved;
@@ -203,11 +214,22 @@ TEST(RandomCrashTest, KilledAtRandomMomentsUnderSeveralWritersNothingCommittedIs
   saving.join();
   collecting.join();
   CAIRN_ASSERT_OK(failure) << daemon.Log();
-  CheckAll(client, committed);
+  CheckAll(client, committed, steps);
   CAIRN_ASSERT_OK(client.CollectGarbage(false));
-  CheckAll(client, committed);
+  CheckAll(client, committed, steps);
+  if (steps == Steps::kDeltas) {
+    CAIRN_ASSERT_OK_AND_ASSIGN(const auto listed, client.ListCheckpoints());
+    for (const client::CheckpointInfo& checkpoint : listed) {
+      if (checkpoint.parent.empty()) continue;
+      EXPECT_LT(checkpoint.new_bytes * 4, checkpoint.logical_bytes) << checkpoint.step;
+    }
+  }
   RecordProperty("kills", kills.load());
 }
+
+INSTANTIATE_TEST_SUITE_P(Steps, RandomCrashTest, ::testing::Values(Steps::kUnrelated, Steps::kDeltas), [](const auto& steps) {
+  return steps.param == Steps::kDeltas ? "Deltas" : "Unrelated";
+});
 
 }  // namespace
 }  // namespace cairn::testing

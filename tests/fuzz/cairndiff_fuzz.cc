@@ -30,7 +30,7 @@ class ZeroBase final : public cairn::CheckpointReader {
 
 }  // namespace
 
-// First corpus: tests/golden/cairndiff.
+// First corpus: tests/golden/cairndiff, and the files of tests/attacks.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   constexpr uint64_t kMostBytes = 1u << 20;
   const std::string file(reinterpret_cast<const char*>(bytes), size);

@@ -1,4 +1,5 @@
 // Export and Import message by message, against a real daemon: what a client may do wrong, or not do at all.
+#include <filesystem>
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
@@ -259,6 +260,35 @@ TEST_F(IdleFilesTest, AClientThatTakesNothingIsGivenUp) {
   while (stream->Read(&response)) {
   }
   EXPECT_FALSE(stream->Finish().ok());
+}
+
+class ConvertedFilesTest : public FilesTest {
+ protected:
+  ConvertedFilesTest() : FilesTest({"--file-roots", std::filesystem::temp_directory_path().string()}) {}
+
+  absl::StatusOr<client::ConversionResult> Convert(const std::string& key, const std::string& prefix = "") {
+    client::ConvertSpec spec;
+    spec.source.ref = "a@1";
+    spec.target.path = target_;
+    spec.session_key = key;
+    spec.prefix = prefix;
+    return client_->Convert(spec, nullptr);
+  }
+
+  const std::string target_ = folder_ / "out.safetensors";
+};
+
+TEST_F(ConvertedFilesTest, WhoAsksAgainUnderTheSameKeyHasTheAnswerThatWasLost) {
+  CAIRN_ASSERT_OK(SaveOne("a", 1, "w", PatternBytes(100'000, 3)));
+  CAIRN_ASSERT_OK_AND_ASSIGN(const client::ConversionResult first, Convert("key"));
+  CAIRN_ASSERT_OK_AND_ASSIGN(const client::ConversionResult again, Convert("key"));
+  EXPECT_EQ(again.progress.bytes_done, first.progress.bytes_done);
+  EXPECT_EQ(again.target_format, "safetensors");
+  // Nobody else, for nothing else, and not once the file is another.
+  EXPECT_TRUE(absl::IsAlreadyExists(Convert("another key").status()));
+  EXPECT_TRUE(absl::IsAlreadyExists(Convert("key", "prefix.").status()));
+  std::ofstream(target_, std::ios::app) << "x";
+  EXPECT_TRUE(absl::IsAlreadyExists(Convert("key").status()));
 }
 
 }  // namespace

@@ -10,6 +10,7 @@ import re
 import sys
 
 BASE, IO, TENSOR, CAST, TLS = "common/base", "common/io", "common/tensor", "common/cast", "common/tls"
+NET = "common/net"
 FORMAT = "common/format/format.h"
 FORMATS = "common/format/all_formats.h"
 FORMAT_FILES = "common/format/checkpoint_file.h"
@@ -21,9 +22,11 @@ COMMON_FOR_PROGRAMS = [BASE, IO, TENSOR, CAST, FORMAT, FORMATS, FORMAT_FILES, "c
 MODULES = {
     BASE: [],
     IO: [BASE],
+    "common/handover": [BASE, IO],
     TENSOR: [BASE],
     CAST: [BASE, TENSOR],
     TLS: [],
+    NET: [BASE, IO],
     "common/view": [BASE, TENSOR],
     "common/zip": [BASE, IO],
     "common/pickle": [BASE, IO, TENSOR],
@@ -37,15 +40,15 @@ MODULES = {
     WIRE: [BASE, TENSOR],
     "server/store": [BASE, IO],
     "server/registry": [BASE],
-    "server/engine": [BASE, TENSOR, CAST, FORMAT, "server/store", "server/registry"],
-    "server/convert": [BASE, IO, TENSOR, FORMAT, FORMATS, FORMAT_FILES, "common/convert", "common/recipe", "server/engine"],
-    "server/service": [BASE, TENSOR, WIRE, "server/convert", "server/engine", "server/registry/registry.h"],
-    "server/app": [BASE, IO, TLS, "server/store", "server/registry", "server/convert", "server/engine", "server/service"],
+    "server/engine": [BASE, TENSOR, CAST, FORMAT, "common/delta", "server/store", "server/registry"],
+    "server/convert": [BASE, IO, NET, TENSOR, FORMAT, FORMATS, FORMAT_FILES, "common/convert", "common/diff", "common/format/cairndiff", "common/recipe", "server/engine"],
+    "server/service": [BASE, TENSOR, WIRE, "common/handover", "common/delta", "server/convert", "server/engine", "server/registry/registry.h"],
+    "server/app": [BASE, IO, TLS, "common/handover", "server/store", "server/registry", "server/convert", "server/engine", "server/service"],
     "client/cpp/include": [BASE, TENSOR],
-    "client/cpp/src": [BASE, TENSOR, TLS, WIRE, CLIENT],
+    "client/cpp/src": [BASE, TENSOR, TLS, WIRE, CLIENT, "common/handover", "common/delta"],
     "client/transfer": [*COMMON_FOR_PROGRAMS, CLIENT],
-    "client/cli": [*COMMON_FOR_PROGRAMS, CLIENT, "client/transfer", "common/format/cairndiff"],
-    "client/python/native": [*COMMON_FOR_PROGRAMS, CLIENT, "client/transfer"],
+    "client/cli": [*COMMON_FOR_PROGRAMS, NET, CLIENT, "client/transfer", "common/format/cairndiff"],
+    "client/python/native": [*COMMON_FOR_PROGRAMS, CLIENT, "client/transfer", "common/format/cairndiff"],
 }
 # A single format knows the interface and itself, unless it is listed here. These are what knows them all.
 FORMAT_FOLDERS = {
@@ -74,8 +77,10 @@ LIBRARIES = {
     "hwy/": ["common"],
     "libdeflate.h": ["common/zip"],
     "nanobind/": ["client/python/native"],
+    "curl/": [NET],
+    "pugixml.hpp": [NET],
     "nlohmann/": ["common/format", "common/namemap", "client/cli"],
-    "openssl/": [BASE, TLS, "client/cpp/src/tls_probe.cc"],
+    "openssl/": [BASE, TLS, NET, "client/cpp/src/tls_probe.cc"],
     "spdlog/": ["server/app"],
     "sqlite3.h": ["server/registry"],
     "yaml-cpp/": ["common/namemap", "common/seed", "server/app"],

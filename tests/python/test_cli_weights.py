@@ -292,12 +292,6 @@ def test_another_source_or_other_options_begin_anew(tmp_path):
     same(load_file(tmp_path / "one.safetensors"), changed)
 
 
-def test_a_target_that_is_one_file_is_not_resumed(model, tmp_path):
-    said = refused("convert", model, tmp_path / "one.safetensors", "--resume")
-    assert "one file cannot be resumed" in said
-    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
-
-
 # With a daemon.
 
 

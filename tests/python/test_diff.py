@@ -251,6 +251,29 @@ def test_one_percent_of_changed_values_cost_a_fortieth_and_unrelated_weights_two
     assert sizes(tmp_path, base, weights(3, base.shape, BFLOAT16)) < 0.7
 
 
+def test_an_unchanged_checkpoint_costs_less_than_a_hundredth(tmp_path):
+    base = weights(1, (1024, 2048), BFLOAT16)
+    assert sizes(tmp_path, base, base) < 0.01
+    for file in tmp_path.iterdir():
+        file.unlink()
+    small = weights(1, (200, 200))
+    assert sizes(tmp_path, small, small) < 0.01
+
+
+def test_a_new_adapter_over_a_frozen_base_costs_little_more_than_the_adapter(tmp_path):
+    frozen = {f"layers.{i}.{name}": weights(10 * i + k, (512, 2048), BFLOAT16) for i in range(4) for k, name in enumerate("qv")}
+    for step, file in ((1, "base"), (2, "target")):
+        adapter = {f"layers.{i}.{name}.lora_{side}": weights(1000 * step + 10 * i + k, shape, BFLOAT16)
+                   for i in range(4) for k, name in enumerate("qv") for side, shape in (("A", (4, 2048)), ("B", (512, 4)))}  # fmt: skip
+        safetensors.numpy.save_file(frozen | adapter, tmp_path / f"{file}.safetensors")
+    diff, back = tmp_path / "d.cairndiff", tmp_path / "back.safetensors"
+    done("diff", tmp_path / "base.safetensors", tmp_path / "target.safetensors", "-o", diff)
+    assert diff.stat().st_size < (tmp_path / "target.safetensors").stat().st_size / 100
+    done("recover", tmp_path / "base.safetensors", diff, back)
+    got, want = (safetensors.numpy.load_file(path) for path in (back, tmp_path / "target.safetensors"))
+    assert got.keys() == want.keys() and all(raw(got[name]) == raw(want[name]) for name in want)
+
+
 @pytest.fixture
 def exact(tmp_path):
     safetensors.numpy.save_file({"w": weights(1, (1000,)), "v": weights(2, (10,))}, tmp_path / "base.safetensors")

@@ -318,3 +318,19 @@ def test_trees_that_differ_have_other_keys(a, b):
     assert len(keys) == 2
     assert session_key.derive("n", 2, {}, tree.flatten(a), {}) not in keys
     assert session_key.derive("n", 1, {}, tree.flatten(a), {"f": b""}) not in keys
+
+
+def test_a_step_is_stored_as_the_difference_to_the_previous_one_which_may_go(client):
+    tree = {"w": np.random.default_rng(1).standard_normal(1 << 18, np.float32), "frozen": np.arange(1 << 16)}
+    previous = client.save("tests/chain@1", tree, parent="previous").checkpoint
+    assert previous.parent == ""
+    for step in (2, 3):
+        tree["w"][step::100] *= 1.01
+        saved = client.save(f"tests/chain@{step}", tree, parent="previous").checkpoint
+        assert saved.parent == previous.uid and saved.new_bytes < tree["w"].nbytes / 10
+        previous = saved
+    client.rm("tests/chain@1")
+    client.rm("tests/chain@2")
+    client.gc()
+    loaded = client.load("tests/chain@3")
+    assert all((loaded[name] == array).all() for name, array in tree.items())

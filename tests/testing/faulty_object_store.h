@@ -32,6 +32,7 @@ class FaultyObjectStore final : public ObjectStore {
 
   absl::StatusOr<std::unique_ptr<ObjectWriter>> Create(absl::string_view key, uint64_t size_hint) override;
   absl::Status Read(absl::string_view key, uint64_t offset, absl::Span<char> dst) override;
+  absl::StatusOr<UniqueFd> OpenAsFile(absl::string_view key) override { return store_->OpenAsFile(key); }  // Not counted.
   absl::StatusOr<uint64_t> Size(absl::string_view key) override;
   absl::Status Delete(absl::string_view key) override;
   absl::StatusOr<std::vector<ObjectInfo>> List(absl::string_view prefix, absl::string_view start_after,

@@ -13,11 +13,12 @@
 namespace cairn::testing {
 
 // A model that several writers save together: one tensor cut by rows among all of them, and some of each one's own.
-// Everything follows from `seed`, so whoever loads it knows what it must be.
+// Everything follows from `seed` and `changes`, so whoever loads it knows what it must be.
 class TestModel {
  public:
-  TestModel(uint64_t seed, uint32_t writers, uint64_t rows_per_writer = 100, uint64_t row_bytes = 4096)
-      : seed_(seed), writers_(writers), rows_(rows_per_writer), row_bytes_(row_bytes) {}
+  // With one more of `changes` it is the same but for some bytes of a hundred.
+  TestModel(uint64_t seed, uint32_t writers, uint64_t rows_per_writer = 100, uint64_t row_bytes = 4096, uint64_t changes = 0)
+      : seed_(seed), writers_(writers), rows_(rows_per_writer), row_bytes_(row_bytes), changes_(changes) {}
 
   // Sends what is this writer's, and finishes it.
   absl::Status Put(client::SaveWriter& save, uint32_t writer) const {
@@ -65,9 +66,16 @@ class TestModel {
                          {static_cast<int64_t>(size)}, size);
   }
   static uint64_t OwnSize(int i) { return i == 0 ? 0 : i == 1 ? 7 : 30'000 * static_cast<uint64_t>(i); }
-  std::string SharedRows(uint32_t writer) const { return PatternBytes(rows_ * row_bytes_, seed_ * 1000 + writer); }
+  std::string Bytes(uint64_t size, uint64_t seed) const {
+    std::string bytes = PatternBytes(size, seed);
+    for (uint64_t change = 1; change <= changes_ && size > 100; ++change) {
+      for (uint64_t at = change * 7919 % 97; at < size; at += 97) bytes[at] = static_cast<char>(bytes[at] ^ (1 + change % 100));
+    }
+    return bytes;
+  }
+  std::string SharedRows(uint32_t writer) const { return Bytes(rows_ * row_bytes_, seed_ * 1000 + writer); }
   std::string OwnBytes(uint32_t writer, int i) const {
-    return PatternBytes(OwnSize(i), seed_ * 1000 + 100 + writer * 10 + static_cast<uint64_t>(i));
+    return Bytes(OwnSize(i), seed_ * 1000 + 100 + writer * 10 + static_cast<uint64_t>(i));
   }
   std::string Expected(const std::string& path) const {
     if (path == "shared") {
@@ -87,6 +95,7 @@ class TestModel {
   uint32_t writers_;
   uint64_t rows_;
   uint64_t row_bytes_;
+  uint64_t changes_;
 };
 
 }  // namespace cairn::testing

@@ -81,9 +81,10 @@ absl::StatusOr<std::unique_ptr<SaveWriter>> Client::Save(const SaveSpec& spec, u
   const std::vector<uint32_t>& finished = session.finished_writers;
   if (session.state != SessionState::kCommitted &&
       std::find(finished.begin(), finished.end(), writer) == finished.end()) {
+    const bool deltas = save.delta_chunks && (spec.base_uid.empty() || spec.base_uid == save.parent_uid);
     CAIRN_ASSIGN_OR_RETURN(stream, connection_->OpenPut({session.session_id, writer, save.max_chunk_bytes,
                                                          save.extent_bytes, session.ShownRef(),
-                                                         save.max_small_entries}));
+                                                         save.max_small_entries, deltas}));
   }
   return std::make_unique<SaveWriter>(connection_, std::move(save), writer, std::move(stream));
 }
@@ -141,6 +142,14 @@ absl::StatusOr<ConversionResult> Client::Export(const ConvertSpec& spec, ExportT
 
 absl::StatusOr<ConversionResult> Client::Import(const ConvertSpec& spec, ImportSource& files, const ConvertCallback& progress) const {
   return connection_->Import(spec, files, progress);
+}
+
+absl::StatusOr<DiffResult> Client::Diff(const DiffSpec& spec, const DiffCallback& progress) const {
+  return connection_->Diff(spec, progress);
+}
+
+absl::StatusOr<RecoverResult> Client::Recover(const RecoverSpec& spec, const DiffCallback& progress) const {
+  return connection_->Recover(spec, progress);
 }
 
 absl::StatusOr<GarbageReport> Client::CollectGarbage(bool dry_run, const GarbageCallback& progress) const {

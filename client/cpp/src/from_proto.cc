@@ -74,7 +74,78 @@ ConversionResult FromProto(const v1::ConvertResponse& proto) {
   result.map = proto.map();
   result.map_dropped.assign(proto.map_dropped().begin(), proto.map_dropped().end());
   result.left_out.assign(proto.left_out().begin(), proto.left_out().end());
+  result.notes.assign(proto.notes().begin(), proto.notes().end());
   return result;
+}
+
+namespace {
+
+absl::StatusOr<Difference> FromProto(v1::DiffResponse::Difference difference) {
+  switch (difference) {
+    case v1::DiffResponse::DIFFERENCE_EQUAL:
+      return Difference::kEqual;
+    case v1::DiffResponse::DIFFERENCE_CHANGED:
+      return Difference::kChanged;
+    case v1::DiffResponse::DIFFERENCE_VALUE_CHANGED:
+      return Difference::kValueChanged;
+    case v1::DiffResponse::DIFFERENCE_ADDED:
+      return Difference::kAdded;
+    case v1::DiffResponse::DIFFERENCE_REMOVED:
+      return Difference::kRemoved;
+    case v1::DiffResponse::DIFFERENCE_RESHAPED:
+      return Difference::kReshaped;
+    case v1::DiffResponse::DIFFERENCE_RECAST:
+      return Difference::kRecast;
+    default:
+      return absl::InvalidArgumentError(absl::StrCat("unknown difference ", static_cast<int>(difference)));
+  }
+}
+
+DiffStatistics FromProto(const v1::DiffResponse::Statistics& proto) {
+  DiffStatistics statistics;
+  statistics.has_values = proto.has_values();
+  statistics.elements = proto.elements();
+  statistics.changed = proto.changed();
+  statistics.outside = proto.outside();
+  statistics.base_nan = proto.base_nan();
+  statistics.base_infinite = proto.base_infinite();
+  statistics.target_nan = proto.target_nan();
+  statistics.target_infinite = proto.target_infinite();
+  statistics.max_absolute = proto.max_absolute();
+  statistics.max_relative = proto.max_relative();
+  statistics.mean_absolute = proto.mean_absolute();
+  statistics.mean_relative = proto.mean_relative();
+  statistics.norm = proto.norm();
+  statistics.base_norm = proto.base_norm();
+  statistics.cosine = proto.cosine();
+  return statistics;
+}
+
+absl::StatusOr<EntryDiff> Unchecked(const v1::DiffResponse::EntryDiff& proto) {
+  EntryDiff diff;
+  CAIRN_ASSIGN_OR_RETURN(diff.difference, FromProto(proto.difference()));
+  if (proto.has_base()) {
+    CAIRN_ASSIGN_OR_RETURN(diff.base, wire::FromProto(proto.base()));
+  }
+  if (proto.has_target()) {
+    CAIRN_ASSIGN_OR_RETURN(diff.target, wire::FromProto(proto.target()));
+  }
+  // Readers take the one that the difference promises.
+  const bool needs_base = diff.difference != Difference::kAdded, needs_target = diff.difference != Difference::kRemoved;
+  if (diff.base.has_value() != needs_base || diff.target.has_value() != needs_target) {
+    return absl::InvalidArgumentError("a difference without its entries");
+  }
+  if (proto.has_statistics()) diff.statistics = FromProto(proto.statistics());
+  diff.close = proto.close();
+  return diff;
+}
+
+}  // namespace
+
+absl::StatusOr<EntryDiff> FromProto(const v1::DiffResponse::EntryDiff& proto) {
+  absl::StatusOr<EntryDiff> diff = Unchecked(proto);
+  if (!diff.ok()) return BadAnswer(diff.status());
+  return diff;
 }
 
 Box BoxFromProto(const v1::Box& proto) {

@@ -14,6 +14,8 @@ absl::StatusOr<EntryPage> FromProto(const v1::ListEntriesResponse& proto);
 ServerInfo FromProto(const v1::GetServerInfoResponse& proto);
 ConversionResult FromProto(const v1::ConvertResponse& proto);
 
+absl::StatusOr<EntryDiff> FromProto(const v1::DiffResponse::EntryDiff& proto);
+
 // A box as it came, not yet held against a shape.
 Box BoxFromProto(const v1::Box& proto);
 

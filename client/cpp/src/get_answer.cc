@@ -7,6 +7,7 @@
 #include "client/cpp/src/from_proto.h"
 #include "common/base/error_info.h"
 #include "common/base/status_macros.h"
+#include "common/delta/delta.h"
 #include "proto/wire/proto_convert.h"
 
 namespace cairn::client {
@@ -32,6 +33,7 @@ absl::Status GetAnswer::Take(const v1::GetTensorResponse& message, std::vector<B
   } else if (!pieces.empty()) {
     return Broken("has bytes without a chunk");
   }
+  if (message.file_chunks_size() > 0) CAIRN_RETURN_IF_ERROR(TakeFileChunks(message));
   if (message.finish() && in_entry_) {
     if (received_ != bytes_) return Broken(absl::StrCat("finished after ", received_, " of ", bytes_, " bytes"));
     EndEntry();
@@ -50,6 +52,18 @@ absl::Status GetAnswer::CheckChunk(uint64_t offset, uint32_t expected, uint32_t 
                                                         found_text, ", expected ", expected_text)),
                        {"CHUNK_CHECKSUM",
                         {{"path", path_.ToString()}, {"expected", expected_text}, {"found", found_text}}});
+}
+
+absl::Status GetAnswer::BadDelta(uint64_t offset, const absl::Status& why) const {
+  return absl::DataLossError(absl::StrCat(ShownEntry(), ": delta at offset ", offset, ": ", why.message()));
+}
+
+void GetAnswer::Unread(const Chunk& chunk) {
+  if (!in_entry_) {
+    in_entry_ = true;
+    --index_;
+  }
+  received_ = chunk.offset;
 }
 
 absl::Status GetAnswer::Truncated() const {
@@ -73,6 +87,7 @@ bool GetAnswer::Resume(v1::GetTensorRequest* request) {
 
 absl::Status GetAnswer::TakeHeader(const v1::GetTensorResponse::Header& header) {
   CheckpointInfo checkpoint = FromProto(header.checkpoint());
+  have_uid_ = header.have_uid();
   if (has_header_) {
     // The answer goes on after a lost connection.
     if (checkpoint.uid == checkpoint_.uid && header.entries() == entries_ && header.total_bytes() == total_bytes_) {
@@ -122,16 +137,47 @@ absl::Status GetAnswer::TakeStart(const v1::GetTensorResponse::Start& start) {
 
 absl::Status GetAnswer::TakeChunk(const v1::Chunk& chunk, std::vector<Buffer> pieces) {
   if (!in_entry_) return Broken("has a chunk of no entry");
-  const uint64_t size = TotalSize(pieces);
+  if (chunk.raw_bytes() > 0 && (have_uid_.empty() || pieces.empty() || chunk.raw_bytes() > kMaxDeltaBytes)) {
+    return Broken(absl::StrCat("has a delta of ", TotalSize(pieces), " bytes that makes ", chunk.raw_bytes(), " at offset ",
+                               chunk.offset(), have_uid_.empty() ? ", but none was asked for" : ""));
+  }
+  const uint64_t size = chunk.raw_bytes() > 0 ? chunk.raw_bytes() : TotalSize(pieces);
   if (chunk.offset() != received_ || size > bytes_ - received_) {
     return Broken(absl::StrCat("has a chunk at offset ", chunk.offset(), " of ", size, " bytes, expected ", received_,
                                " of ", bytes_));
   }
   // A chunk of no bytes has nothing to give out, but its checksum is a claim like any other.
   if (size == 0) return CheckChunk(received_, chunk.crc32c(), 0);
-  chunk_ = {received_, std::move(pieces), chunk.crc32c()};
+  chunk_ = {received_, std::move(pieces), {}, chunk.crc32c(), chunk.raw_bytes(), chunk.base_digest()};
   received_ += size;
   return absl::OkStatus();
+}
+
+absl::Status GetAnswer::TakeFileChunks(const v1::GetTensorResponse& message) {
+  if (!in_entry_) return Broken("has a range of a file of no entry");
+  if (message.has_chunk()) return Broken("has bytes and ranges of files at once");
+  Chunk chunk;
+  chunk.offset = received_;
+  uint64_t end = received_;
+  for (const v1::GetTensorResponse::FileChunk& range : message.file_chunks()) {
+    const absl::StatusOr<Digest> digest = Digest::FromBytes(range.digest());
+    if (range.offset() != end || range.bytes() == 0 || range.bytes() > bytes_ - end || !digest.ok()) {
+      return Broken(absl::StrCat("has a range of a file for offset ", range.offset(), " of ", range.bytes(), " bytes, expected ", end,
+                                 " of ", bytes_, " and a digest"));
+    }
+    end += range.bytes();
+    chunk.ranges.push_back({range.bytes(), range.file(), range.file_offset(), *digest});
+  }
+  chunk_ = std::move(chunk);
+  received_ = end;
+  return absl::OkStatus();
+}
+
+uint64_t GetAnswer::Chunk::size() const {
+  if (is_delta()) return raw_bytes;
+  uint64_t size = TotalSize(pieces);
+  for (const FileRange& range : ranges) size += range.bytes;
+  return size;
 }
 
 void GetAnswer::EndEntry() {

@@ -61,10 +61,50 @@ v1::ConvertRequest RequestOf(const ConvertSpec& spec) {
   request.set_separator(spec.separator);
   request.set_drop_unsupported(spec.drop_unsupported);
   request.set_overwrite(spec.overwrite);
+  request.set_parts(spec.parts);
+  request.set_resume(spec.resume);
+  request.set_assets_beside(spec.assets_beside);
   // Made once, so that a repetition of the call goes on with the same save.
   request.set_session_key(spec.session_key.empty() ? RandomKey() : spec.session_key);
   request.mutable_metadata()->insert(spec.metadata.begin(), spec.metadata.end());
   request.set_created_by(spec.created_by);
+  return request;
+}
+
+// DiffSpec and RecoverSpec have these fields alike, and so have their requests.
+template <class Spec, class Request>
+void SetOutput(const Spec& spec, Request& request) {
+  SetPlace(spec.output, request.mutable_output());
+  if (spec.float_dtype.has_value()) request.set_float_dtype(static_cast<v1::Dtype>(*spec.float_dtype));
+  request.set_overwrite(spec.overwrite);
+  // Made once, as for conversions.
+  request.set_session_key(spec.session_key.empty() ? RandomKey() : spec.session_key);
+  request.mutable_metadata()->insert(spec.metadata.begin(), spec.metadata.end());
+  request.set_created_by(spec.created_by);
+}
+
+v1::DiffRequest RequestOf(const DiffSpec& spec) {
+  v1::DiffRequest request;
+  SetPlace(spec.base, request.mutable_base());
+  SetPlace(spec.target, request.mutable_target());
+  request.mutable_select()->Assign(spec.select.begin(), spec.select.end());
+  if (spec.mode == DiffMode::kReport) {
+    request.set_mode(v1::DiffRequest::MODE_REPORT);
+    request.set_absolute_tolerance(spec.absolute_tolerance);
+    request.set_relative_tolerance(spec.relative_tolerance);
+    return request;
+  }
+  request.set_mode(spec.mode == DiffMode::kExact ? v1::DiffRequest::MODE_EXACT : v1::DiffRequest::MODE_ARITHMETIC);
+  SetOutput(spec, request);
+  return request;
+}
+
+v1::RecoverRequest RequestOf(const RecoverSpec& spec) {
+  v1::RecoverRequest request;
+  SetPlace(spec.base, request.mutable_base());
+  SetPlace(spec.diff, request.mutable_diff());
+  request.set_arithmetic(spec.arithmetic);
+  SetOutput(spec, request);
   return request;
 }
 
@@ -84,12 +124,13 @@ class GrpcConnection final : public Connection {
     request.set_auto_commit(spec.auto_commit);
     request.mutable_metadata()->insert(spec.metadata.begin(), spec.metadata.end());
     request.set_parent(spec.parent);
+    request.set_parent_is_previous(spec.parent_is_previous);
     request.set_created_by(spec.created_by);
     if (spec.lease.has_value()) wire::ToProto(*spec.lease, request.mutable_lease());
     CAIRN_ASSIGN_OR_RETURN(const auto answer,
                            Call(&Stub::BeginSave, request, absl::StrCat(spec.name, "@", spec.step)));
     return OpenedSave{FromProto(answer.session()), answer.max_chunk_bytes(), answer.extent_bytes(),
-                      answer.max_small_entries()};
+                      answer.max_small_entries(), answer.parent_uid(), answer.delta_chunks()};
   }
 
   absl::StatusOr<std::unique_ptr<PutStream>> OpenPut(const PutSpec& spec) override {
@@ -286,6 +327,44 @@ class GrpcConnection final : public Connection {
     return call.result();
   }
 
+  absl::StatusOr<DiffResult> Diff(const DiffSpec& spec, const DiffCallback& progress) override {
+    const v1::DiffRequest request = RequestOf(spec);
+    CAIRN_RETURN_IF_ERROR(CheckText(request));
+    DiffResult result;
+    absl::Status wrong;
+    CAIRN_RETURN_IF_ERROR(NewRetry().Run([&](bool) -> absl::Status {
+      result = DiffResult();
+      wrong = absl::OkStatus();
+      const absl::Status end = ReadProgress<v1::DiffResponse>(*stub_->Diff(request, Cancelled()), [&](const v1::DiffResponse& answer) {
+        for (const v1::DiffResponse::EntryDiff& entry : answer.entries()) {
+          absl::StatusOr<EntryDiff> read = FromProto(entry);
+          wrong.Update(read.status());
+          if (read.ok()) result.entries.push_back(*std::move(read));
+        }
+        if (progress != nullptr) progress({answer.bytes_done(), answer.bytes_total()});
+        if (answer.done()) TakeEnd(answer, result);
+      });
+      return end.ok() ? wrong : end;
+    }));
+    return result;
+  }
+
+  absl::StatusOr<RecoverResult> Recover(const RecoverSpec& spec, const DiffCallback& progress) override {
+    const v1::RecoverRequest request = RequestOf(spec);
+    CAIRN_RETURN_IF_ERROR(CheckText(request));
+    RecoverResult result;
+    CAIRN_RETURN_IF_ERROR(NewRetry().Run([&](bool) {
+      result = RecoverResult();
+      return ReadProgress<v1::RecoverResponse>(*stub_->Recover(request, Cancelled()), [&](const v1::RecoverResponse& answer) {
+        result.bytes = answer.bytes_done();
+        result.target_digest = answer.target_digest();
+        if (answer.has_checkpoint()) result.checkpoint = FromProto(answer.checkpoint());
+        if (progress != nullptr) progress({answer.bytes_done(), answer.bytes_total()});
+      });
+    }));
+    return result;
+  }
+
   absl::StatusOr<GarbageReport> CollectGarbage(bool dry_run, const GarbageCallback& progress) override {
     v1::CollectGarbageRequest request;
     request.set_dry_run(dry_run);
@@ -328,6 +407,17 @@ class GrpcConnection final : public Connection {
         NewRetry().Run([&](bool) { return (stub_.get()->*method)(request, Limits(timeout)); });
     if (!answer.ok()) return Named(answer.status(), what);
     return answer;
+  }
+
+  static void TakeEnd(const v1::DiffResponse& answer, DiffResult& result) {
+    result.different = answer.different();
+    result.target_bytes = answer.target_bytes();
+    result.diff_bytes = answer.diff_bytes();
+    result.base_digest = answer.base_digest();
+    result.target_digest = answer.target_digest();
+    result.elements = answer.elements();
+    result.inexact_elements = answer.inexact_elements();
+    if (answer.has_checkpoint()) result.checkpoint = FromProto(answer.checkpoint());
   }
 
   // Reads a stream of progress to its end, which its last message says.

@@ -21,6 +21,8 @@ constexpr uint64_t kMaxAnswerBytes = 64 << 10;
 constexpr size_t kArenaBytes = 4 << 10;  // For the message of a usual entry.
 constexpr int kMaxRefusedOffsets = 8;
 constexpr char kResumeOffset[] = "RESUME_OFFSET";
+// Below that a message that many entries share is better than one with a delta.
+constexpr uint64_t kAloneAsDelta = 4 << 10;
 
 uint32_t OrDefault(uint32_t bytes) { return bytes == 0 ? kDefaultChunkBytes : bytes; }
 
@@ -56,7 +58,8 @@ PutSender::PutSender(std::shared_ptr<Stub> stub, const Options& options, const s
       pool_(chunk_bytes_, std::max<uint64_t>(2, options.window_bytes / chunk_bytes_)),
       call_(options, target, spec.name),
       window_(LimitsOf(options, chunk_bytes_, OrDefault(spec.extent_bytes)), &counters_),
-      batch_(spec.max_small_entries, chunk_bytes_) {}
+      batch_(spec.max_small_entries, chunk_bytes_),
+      deltas_(spec.deltas) {}
 
 absl::Status PutSender::Enqueue(std::unique_ptr<UploadEntry> entry) {
   CAIRN_ASSIGN_OR_RETURN(const bool added, window_.Add(std::move(entry), saved_));
@@ -109,7 +112,11 @@ absl::Status PutSender::Send() {
 
 absl::Status PutSender::SendPart(const PutWindow::Part& part) {
   const UploadEntry& entry = *part.entry;
-  if (part.declare && part.finish && entry.sent == 0 && batch_.Takes(entry, part.bytes)) return AddToBatch(part);
+  const bool delta = deltas_.Takes(entry, part.bytes);
+  if (part.declare && part.finish && entry.sent == 0 && batch_.Takes(entry, part.bytes) &&
+      !(delta && part.bytes >= kAloneAsDelta)) {
+    return AddToBatch(part);
+  }
   if (!batch_.empty()) SendBatch(/*flush=*/false);
   absl::StatusOr<std::vector<Buffer>> pieces = entry.Read(entry.sent, part.bytes, pool_);
   if (!pieces.ok()) return Annotate(pieces.status(), entry.ShownName());
@@ -125,9 +132,13 @@ absl::Status PutSender::SendPart(const PutWindow::Part& part) {
     for (const Buffer& piece : *pieces) crc = ExtendCrc32c(crc, piece.bytes());
     request.mutable_chunk()->set_offset(entry.sent);
     request.mutable_chunk()->set_crc32c(crc);
+    if (delta) {
+      absl::Status encoded = deltas_.Encode(entry, entry.sent, pool_, request.mutable_chunk(), &*pieces);
+      if (!encoded.ok()) return Annotate(encoded, entry.ShownName());
+    }
   }
   request.set_finish(part.finish);
-  window_.MarkSent(part);
+  window_.MarkSent(part, TotalSize(*pieces));
   if (window_.WantsFlush()) {
     request.set_flush(true);
     window_.FlushAsked();
@@ -212,11 +223,12 @@ void PutSender::Moved(uint64_t durable_bytes) {
 absl::Status PutSender::Connect(absl::Status failure) {
   while (true) {
     if (!failure.ok()) {
+      const bool refused = deltas_.Refused(failure, window_);
       // The daemon may still have been busy with the call that broke when it said how far it was.
       if (GetErrorInfo(failure).reason == kResumeOffset && ++refused_offsets_ <= kMaxRefusedOffsets) {
         failure = absl::UnavailableError(failure.message());
       }
-      CAIRN_RETURN_IF_ERROR(call_.AwaitRetry(failure));
+      if (!refused) CAIRN_RETURN_IF_ERROR(call_.AwaitRetry(failure));
     }
     absl::StatusOr<SavedShards> saved =
         SavedShards::Load(*stub_, spec_, {call_.options().call_timeout, [this] { return call_.cancelled(); }});

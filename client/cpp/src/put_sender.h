@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "cairn/connection.h"
 #include "client/cpp/src/block_pool.h"
+#include "client/cpp/src/put_deltas.h"
 #include "client/cpp/src/put_window.h"
 #include "client/cpp/src/saved_shards.h"
 #include "client/cpp/src/small_batch.h"
@@ -73,6 +74,7 @@ class PutSender {
   PutCounters counters_;
   PutWindow window_;
   SmallBatch batch_;         // Of entries that the window calls sent.
+  PutDeltas deltas_;
   SavedShards saved_;        // Of entries that are still to come.
   int refused_offsets_ = 0;  // Since something became durable.
 };

@@ -51,7 +51,7 @@ bool PutWindow::HasRoom(uint64_t bytes) const {
   return unacknowledged_ + bytes <= limits_.max_unacknowledged && next_ < limits_.max_entries;
 }
 
-void PutWindow::MarkSent(const Part& part) {
+void PutWindow::MarkSent(const Part& part, uint64_t wire_bytes) {
   if (part.declare) {
     part.entry->declared = true;
     part.entry->stream_index = declared_++;
@@ -60,7 +60,10 @@ void PutWindow::MarkSent(const Part& part) {
   unacknowledged_ += part.bytes;
   if (part.finish) ++next_;
   if (part.bytes == 0) return;
-  counters_.Change([&part](PutProgress& progress) { progress.sent_bytes += part.bytes; });
+  counters_.Change([&](PutProgress& progress) {
+    progress.sent_bytes += wire_bytes;
+    progress.sent_raw_bytes += part.bytes;
+  });
 }
 
 bool PutWindow::WantsFlush() const {
@@ -96,6 +99,13 @@ absl::StatusOr<uint64_t> PutWindow::Acknowledge(const v1::PutTensorResponse& ans
   }
   deduplicated_ = answer.deduplicated_bytes();
   return more;
+}
+
+UploadEntry* PutWindow::Find(absl::string_view path, absl::string_view box) {
+  for (const std::unique_ptr<UploadEntry>& entry : entries_) {
+    if (entry->box().has_value() && entry->entry().path.ToString() == path && entry->box()->ToString() == box) return entry.get();
+  }
+  return nullptr;
 }
 
 absl::StatusOr<uint64_t> PutWindow::Restart(SavedShards& saved) {

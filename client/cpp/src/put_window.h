@@ -9,6 +9,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "cairn/types.h"
 #include "cairn/v1/checkpoint_service.pb.h"
@@ -68,7 +69,9 @@ class PutWindow {
   std::optional<Part> Next() const;
   // Whether so many bytes may be sent before something becomes durable.
   bool HasRoom(uint64_t bytes) const;
-  void MarkSent(const Part& part);
+  void MarkSent(const Part& part) { MarkSent(part, part.bytes); }
+  // `wire_bytes`: of what was sent for it, which was a delta.
+  void MarkSent(const Part& part, uint64_t wire_bytes);
 
   // Whether the daemon should be asked to make durable what it has: before a limit is reached, so that the answer
   // comes while the rest of it is being sent. There must be whole extents: a flush that changes nothing is not
@@ -84,6 +87,9 @@ class PutWindow {
   // What the daemon says is durable of this call. Returns how many bytes that are more than before. INTERNAL if it is
   // more than was sent.
   absl::StatusOr<uint64_t> Acknowledge(const v1::PutTensorResponse& answer);
+
+  // The entry of that shown path and box, if it is on its way; null otherwise.
+  UploadEntry* Find(absl::string_view path, absl::string_view box);
 
   // Another call begins: every entry goes on behind the last byte that the daemon has of it. Returns how many durable
   // bytes that are more than were known.

@@ -146,6 +146,14 @@ std::unique_ptr<RawStream> Stub::Convert(const v1::ConvertRequest& request, Canc
   return ServerStream("Convert", request, kProgressReadAhead, std::move(cancelled));
 }
 
+std::unique_ptr<RawStream> Stub::Diff(const v1::DiffRequest& request, CancelCheck cancelled) {
+  return ServerStream("Diff", request, kProgressReadAhead, std::move(cancelled));
+}
+
+std::unique_ptr<RawStream> Stub::Recover(const v1::RecoverRequest& request, CancelCheck cancelled) {
+  return ServerStream("Recover", request, kProgressReadAhead, std::move(cancelled));
+}
+
 std::unique_ptr<RawStream> Stub::VerifyCheckpoint(const v1::VerifyCheckpointRequest& request,
                                                   CancelCheck cancelled) {
   return ServerStream("VerifyCheckpoint", request, kProgressReadAhead, std::move(cancelled));

@@ -55,6 +55,8 @@ class Stub {
   std::unique_ptr<RawStream> Export(const v1::ExportRequest& request, uint64_t max_read_ahead, CancelCheck cancelled);
   std::unique_ptr<RawStream> Import(uint64_t max_read_ahead, CancelCheck cancelled);
   std::unique_ptr<RawStream> Convert(const v1::ConvertRequest& request, CancelCheck cancelled);
+  std::unique_ptr<RawStream> Diff(const v1::DiffRequest& request, CancelCheck cancelled);
+  std::unique_ptr<RawStream> Recover(const v1::RecoverRequest& request, CancelCheck cancelled);
   std::unique_ptr<RawStream> VerifyCheckpoint(const v1::VerifyCheckpointRequest& request,
                                               CancelCheck cancelled);
   std::unique_ptr<RawStream> CollectGarbage(const v1::CollectGarbageRequest& request,

@@ -23,6 +23,14 @@ absl::Status CheckKeys(const KeyPath& path) {
   return absl::OkStatus();
 }
 
+// In place, if they lie in memory.
+absl::StatusOr<Buffer> ReadFrom(EntryBytes& source, uint64_t offset, uint64_t length, BlockPool& pool) {
+  if (Buffer whole = source.Borrow(offset, length); whole.size() == length) return whole;
+  std::shared_ptr<char> block = pool.Take();
+  CAIRN_RETURN_IF_ERROR(source.ReadAt(offset, absl::MakeSpan(block.get(), length)));
+  return Buffer(absl::string_view(block.get(), length), block);
+}
+
 }  // namespace
 
 std::string ShardKey(const KeyPath& path, const std::optional<Box>& box) {
@@ -73,13 +81,8 @@ absl::StatusOr<std::vector<Buffer>> UploadEntry::Read(uint64_t offset, uint64_t 
   std::vector<Buffer> pieces;
   if (length == 0) return pieces;
   if (!pushed()) {
-    if (Buffer whole = source_->Borrow(offset, length); whole.size() == length) {
-      pieces.push_back(std::move(whole));
-      return pieces;
-    }
-    std::shared_ptr<char> block = pool.Take();
-    CAIRN_RETURN_IF_ERROR(source_->ReadAt(offset, absl::MakeSpan(block.get(), length)));
-    pieces.emplace_back(absl::string_view(block.get(), length), block);
+    CAIRN_ASSIGN_OR_RETURN(Buffer whole, ReadFrom(*source_, offset, length, pool));
+    pieces.push_back(std::move(whole));
     return pieces;
   }
   auto it = std::upper_bound(pushed_.begin(), pushed_.end(), offset,
@@ -92,6 +95,10 @@ absl::StatusOr<std::vector<Buffer>> UploadEntry::Read(uint64_t offset, uint64_t 
     length -= take;
   }
   return pieces;
+}
+
+absl::StatusOr<Buffer> UploadEntry::ReadBase(uint64_t offset, uint64_t length, BlockPool& pool) const {
+  return ReadFrom(*source_->base(), offset, length, pool);
 }
 
 uint64_t UploadEntry::SetDurable(uint64_t offset) {

@@ -43,11 +43,17 @@ class UploadEntry {
   // Bytes offset to offset + length, which lie between durable() and available().
   absl::StatusOr<std::vector<Buffer>> Read(uint64_t offset, uint64_t length, BlockPool& pool) const;
 
+  // Whether there are bytes of the parent, and `deltas` against them are wanted.
+  bool has_base() const { return deltas && source_ != nullptr && source_->base() != nullptr; }
+  // These, from a box of a tensor; they lie within total().
+  absl::StatusOr<Buffer> ReadBase(uint64_t offset, uint64_t length, BlockPool& pool) const;
+
   uint64_t durable() const { return durable_; }
   // Bytes below `offset` will not be read again: lets go of them. Returns how many that are more than before.
   uint64_t SetDurable(uint64_t offset);
 
   bool complete = false;          // The caller gave all of it.
+  bool deltas = true;             // The daemon did not refuse one.
   bool finished_earlier = false;  // The daemon has all of it, finished, from a stream before this one.
 
   // On the stream that is open now.

@@ -71,7 +71,8 @@ std::unique_ptr<SaveSessionWriter> Save(const Daemon& daemon, std::string name, 
   spec.overwrite = overwrite;
   spec.auto_commit = auto_commit;
   spec.metadata = ToMetadata(metadata);
-  spec.parent = std::move(parent);
+  spec.parent_is_previous = parent == "previous";
+  if (!spec.parent_is_previous) spec.parent = std::move(parent);
   spec.created_by = std::move(created_by);
   if (lease.has_value()) spec.lease = ToDuration(*lease, "lease");
   std::unique_ptr<client::SaveWriter> save =
@@ -80,8 +81,9 @@ std::unique_ptr<SaveSessionWriter> Save(const Daemon& daemon, std::string name, 
 }
 
 std::unique_ptr<EntryStream> Load(const Daemon& daemon, std::string ref, nb::handle select, nb::handle paths,
-                                  nb::handle boxes, const std::optional<std::string>& float_dtype, nb::object progress) {
+                                  nb::handle boxes, const std::optional<std::string>& float_dtype, std::string have_ref, nb::object progress) {
   client::GetSpec spec;
+  spec.have_ref = std::move(have_ref);
   spec.ref = std::move(ref);
   spec.select = ToStrings(select, "select");
   spec.paths = ToKeyPaths(paths);
@@ -244,7 +246,7 @@ void BindClient(nb::module_& module) {
            nb::arg("lease") = nb::none(), nb::arg("progress") = nb::none())
       .def("load", &Load, nb::arg("ref"), nb::kw_only(), nb::arg("select") = nb::tuple(),
            nb::arg("paths") = nb::tuple(), nb::arg("boxes") = nb::tuple(), nb::arg("float_dtype") = nb::none(),
-           nb::arg("progress") = nb::none())
+           nb::arg("have_ref") = "", nb::arg("progress") = nb::none())
       .def("__repr__", [](const Daemon& d) { return absl::StrCat("<Client of ", d.target(), ">"); });
   BindRegistry(daemon);
 }

@@ -1,6 +1,7 @@
 #include "client/python/native/convert.h"
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,9 +20,13 @@
 #include "common/convert/convert.h"
 #include "common/convert/convert_plan.h"
 #include "common/convert/planned_reader.h"
-#include "common/convert/weights_plan.h"
+#include "common/convert/weights.h"
+#include "common/io/file_identity.h"
+#include "common/recipe/recipe.h"
 #include "common/tensor/ref.h"
+#include "nanobind/stl/map.h"
 #include "nanobind/stl/optional.h"
+#include "nanobind/stl/pair.h"
 #include "nanobind/stl/string.h"
 #include "nanobind/stl/vector.h"
 
@@ -29,6 +34,8 @@ namespace cairn::python {
 namespace {
 
 namespace nb = nanobind;
+
+using TextFile = std::pair<std::string, std::string>;  // Name and content.
 
 struct Result {
   uint64_t entries = 0;
@@ -40,6 +47,10 @@ struct Result {
   std::string target_format;
   std::string path;
   std::optional<client::CheckpointInfo> checkpoint;
+  std::string map;
+  std::vector<std::string> map_dropped;
+  std::vector<std::string> left_out;
+  std::vector<std::string> notes;
 };
 
 // What convert() was asked for.
@@ -48,21 +59,31 @@ struct Request {
   std::string target;
   std::shared_ptr<client::Client> source_client;  // Null: a file.
   std::shared_ptr<client::Client> target_client;
-  std::vector<std::string> select;
-  std::string root;
-  bool weights_only = false;
+  RecipeRequest recipe;
+  bool strict = false;
   std::optional<std::string> dtype;
   TargetFileOptions target_file;
+  bool resume = false;
   client::SaveSpec save;
 };
 
-absl::StatusOr<std::unique_ptr<CheckpointReader>> OpenFile(const std::string& source, std::string* format) {
-  CAIRN_ASSIGN_OR_RETURN(FileSpec spec, ParseFileSpec(source));
-  CAIRN_RETURN_IF_ERROR(cairn::DetectFormatOf(spec));
-  if (format != nullptr) *format = std::string(spec.format->name());
-  absl::StatusOr<std::unique_ptr<CheckpointReader>> file = OpenCheckpointFile(spec, ReadLimits{});
+struct OpenedFile {
+  FileSpec spec;  // Its format is known.
+  std::shared_ptr<const SourceTree> tree;
+  std::unique_ptr<CheckpointReader> reader;
+};
+
+absl::StatusOr<OpenedFile> OpenFile(const std::string& source) {
+  OpenedFile file;
+  CAIRN_ASSIGN_OR_RETURN(file.spec, ParseFileSpec(source));
+  CAIRN_ASSIGN_OR_RETURN(file.tree, OpenSourceTree(file.spec.path));
+  if (file.spec.format == nullptr) {
+    CAIRN_ASSIGN_OR_RETURN(file.spec.format, DetectFormat(*file.tree));
+  }
+  absl::StatusOr<std::unique_ptr<CheckpointReader>> reader = file.spec.format->Open(file.tree, {.variant = file.spec.variant});
   // To a reader, bytes that are none of its format are a wrong argument; to the caller they are damage.
-  if (absl::IsInvalidArgument(file.status())) return absl::DataLossError(file.status().message());
+  if (absl::IsInvalidArgument(reader.status())) return absl::DataLossError(reader.status().message());
+  CAIRN_ASSIGN_OR_RETURN(file.reader, std::move(reader));
   return file;
 }
 
@@ -82,22 +103,34 @@ class Conversion {
 
   // In a BlockingCall, which it asks for interruptions.
   absl::StatusOr<Result> Run() {
+    CAIRN_RETURN_IF_ERROR(request_.recipe.Check());
     // First of all what says at once that something is in the way.
     std::unique_ptr<CheckpointWriter> writer;
     cairn::TargetFile file;
     if (request_.target_client == nullptr) {
       CAIRN_ASSIGN_OR_RETURN(const FileSpec spec, ParseFileSpec(request_.target));
       CAIRN_ASSIGN_OR_RETURN(file, cairn::ResolveTarget(spec, request_.target_file));
-      CAIRN_ASSIGN_OR_RETURN(writer, cairn::CreateTarget(file));
+      file.note = [this](const std::string& note) { result_.notes.push_back(note); };
+      if (!request_.resume) {
+        CAIRN_ASSIGN_OR_RETURN(writer, cairn::CreateTarget(file));
+      }
       result_.target_format = std::string(file.format->name());
       target_holds_values_ = file.format->traits().values;
       result_.path = file.path;
     } else {
+      if (request_.resume || request_.target_file.assets_beside || request_.target_file.parts > 0) {
+        return absl::InvalidArgumentError("resume, assets_beside and parts are about files that are written, and the target is a ref; a save goes on under its session_key");
+      }
       CAIRN_RETURN_IF_ERROR(CheckTargetRef());
     }
     CAIRN_RETURN_IF_ERROR(ChooseDtype(file.format));
     CAIRN_RETURN_IF_ERROR(OpenSource());
     CAIRN_RETURN_IF_ERROR(MakePlan());
+    if (request_.resume) {
+      CAIRN_ASSIGN_OR_RETURN(const std::string source, SourceIdentity());
+      file.resume_identity = cairn::ResumeIdentity(file, {source, request_.recipe.WholeIdentity()});
+      CAIRN_ASSIGN_OR_RETURN(writer, cairn::CreateTarget(file));
+    }
     CAIRN_RETURN_IF_ERROR(writer != nullptr ? WriteFile(*writer) : WriteCheckpoint());
     return std::move(result_);
   }
@@ -106,6 +139,8 @@ class Conversion {
   void Close() {
     progress_ = progress();
     save_.reset();
+    planned_.reset();
+    recipe_.reset();
     reader_.reset();
   }
 
@@ -141,29 +176,48 @@ class Conversion {
       reader_ = std::move(remote);
       return absl::OkStatus();
     }
-    CAIRN_ASSIGN_OR_RETURN(reader_, OpenFile(request_.source, &result_.source_format));
-    return absl::OkStatus();
+    CAIRN_ASSIGN_OR_RETURN(OpenedFile file, OpenFile(request_.source));
+    result_.source_format = std::string(file.spec.format->name());
+    source_path_ = file.spec.path;
+    beside_ = std::move(file.tree);
+    reader_ = std::move(file.reader);
+    return ReportLeftOut();
+  }
+
+  absl::Status ReportLeftOut() {
+    for (const LeftOut& left_out : reader_->index().left_out) {
+      result_.left_out.push_back(absl::StrCat("\"", left_out.path.ToString(), "\": ", left_out.what));
+    }
+    if (!request_.strict || result_.left_out.empty()) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat("strict: the source holds what cannot be carried: ", result_.left_out.front(), ", and ",
+                                                   result_.left_out.size() - 1, " more"));
+  }
+
+  absl::StatusOr<std::string> SourceIdentity() const {
+    const std::string dtype(result_.float_dtype.has_value() ? DtypeName(*result_.float_dtype) : "keep");
+    if (remote_ != nullptr) return absl::StrCat("uid:", remote_->checkpoint().uid, " ", dtype);
+    CAIRN_ASSIGN_OR_RETURN(const std::string state, FileIdentity(source_path_));
+    return absl::StrCat(request_.source, "\n", state);
   }
 
   absl::Status MakePlan() {
-    PlanOptions options;
-    CAIRN_ASSIGN_OR_RETURN(options.select, Selection::Parse(request_.select));
-    CAIRN_ASSIGN_OR_RETURN(options.root, KeyPath::Parse(request_.root));
     // A daemon casts what it sends.
-    if (remote_ == nullptr) options.float_dtype = result_.float_dtype;
-    if (request_.weights_only) {
-      options.marks = target_holds_values_;
-      absl::StatusOr<WeightsPlan> weights = MakeWeightsPlan(reader_->index(), std::move(options));
-      if (!weights.ok()) return Annotate(weights.status(), request_.source);
-      plan_ = std::move(weights->plan);
-    } else {
-      CAIRN_ASSIGN_OR_RETURN(plan_, MakeConvertPlan(reader_->index(), options));
+    if (remote_ == nullptr) request_.recipe.float_dtype = result_.float_dtype;
+    request_.recipe.weight_marks = target_holds_values_;
+    absl::StatusOr<std::unique_ptr<Recipe>> recipe = Recipe::Create(*reader_, beside_.get(), request_.recipe);
+    if (!recipe.ok()) return request_.recipe.weights_only ? Annotate(recipe.status(), request_.source) : recipe.status();
+    recipe_ = *std::move(recipe);
+    const ConvertPlan& plan = recipe_->plan();
+    if (const Mapping* mapping = recipe_->mapping(); mapping != nullptr) {
+      result_.map = mapping->Describe();
+      result_.map_dropped = mapping->plan().dropped;
     }
-    result_.casts = std::count_if(plan_.steps.begin(), plan_.steps.end(), [&](const ConvertPlan::Step& step) {
+    const std::vector<ConvertPlan::Step>& steps = remote_ != nullptr ? recipe_->chosen().steps : plan.steps;
+    result_.casts = std::count_if(steps.begin(), steps.end(), [&](const ConvertPlan::Step& step) {
       return remote_ != nullptr ? remote_->IsCast(step.source_entry) : step.from != step.to;
     });
-    progress_.bytes_total = plan_.target.TotalBytes();
-    progress_.entries_total = plan_.target.entries.size();
+    progress_.bytes_total = plan.target.TotalBytes();
+    progress_.entries_total = plan.target.entries.size();
     return absl::OkStatus();
   }
 
@@ -174,22 +228,24 @@ class Conversion {
       progress_ = progress;
       if (PollBlockingCall()) options.cancellation.Cancel();
     };
-    CAIRN_RETURN_IF_ERROR(RunConvert(*reader_, plan_, writer, options));
+    CAIRN_RETURN_IF_ERROR(RunConvert(recipe_->reader(), recipe_->plan(), writer, options));
     result_.entries = progress_.entries_done;
     result_.bytes = progress_.bytes_done;
+    result_.bytes_skipped = progress_.bytes_skipped;
     return absl::OkStatus();
   }
 
   absl::Status WriteCheckpoint() {
     client::SaveSpec spec = request_.save;
     // What the caller says goes over what the source says of itself.
-    spec.metadata.insert(plan_.target.metadata.begin(), plan_.target.metadata.end());
-    planned_.emplace(*reader_, plan_);
+    const ConvertPlan& plan = recipe_->plan();
+    spec.metadata.insert(plan.target.metadata.begin(), plan.target.metadata.end());
+    planned_.emplace(recipe_->reader(), plan);
     CAIRN_ASSIGN_OR_RETURN(save_, request_.target_client->Save(spec));
     CAIRN_RETURN_IF_ERROR(transfer::PutCheckpoint(*save_, *planned_));
     CAIRN_ASSIGN_OR_RETURN(result_.checkpoint, save_->Commit());
     progress_ = progress();
-    result_.entries = plan_.target.entries.size();
+    result_.entries = plan.target.entries.size();
     result_.bytes = progress_.bytes_total;
     result_.bytes_skipped = progress_.bytes_skipped;
     return absl::OkStatus();
@@ -200,7 +256,9 @@ class Conversion {
   std::unique_ptr<CheckpointReader> reader_;
   transfer::RemoteReader* remote_ = nullptr;  // reader_, if the source is a ref.
   bool target_holds_values_ = true;
-  ConvertPlan plan_;
+  std::string source_path_;  // Of a file.
+  std::shared_ptr<const SourceTree> beside_;
+  std::unique_ptr<Recipe> recipe_;
   std::optional<PlannedReader> planned_;      // While a ref is written,
   std::unique_ptr<client::SaveWriter> save_;  // which pulls from it.
   ConvertProgress progress_;
@@ -211,8 +269,10 @@ std::shared_ptr<client::Client> ClientOf(const Daemon* daemon) {
 }
 
 Result Convert(std::string source, std::string target, const Daemon* source_client, const Daemon* target_client,
-               nb::handle select, std::string root, bool weights_only, std::optional<std::string> dtype, std::string format,
-               uint64_t max_shard_bytes, std::string separator, bool drop_unsupported, bool overwrite,
+               nb::handle select, nb::handle exclude, std::string root, bool weights_only, std::optional<std::string> dtype, std::string format,
+               std::string strip_prefix, std::optional<TextFile> renames, std::string map, std::vector<TextFile> map_files,
+               std::vector<TextFile> map_configs, std::optional<std::map<std::string, int64_t>> map_symbols, std::string prefix,
+               bool strict, uint64_t max_shard_bytes, uint32_t parts, bool assets_beside, bool resume, std::string separator, bool drop_unsupported, bool overwrite,
                nb::handle metadata, std::string parent, std::string session_key, std::string created_by,
                nb::object progress) {
   Request request;
@@ -220,9 +280,28 @@ Result Convert(std::string source, std::string target, const Daemon* source_clie
   request.target = std::move(target);
   request.source_client = ClientOf(source_client);
   request.target_client = ClientOf(target_client);
-  request.select = ToStrings(select, "select");
-  request.root = std::move(root);
-  request.weights_only = weights_only;
+  RecipeRequest& recipe = request.recipe;
+  recipe.select = ToStrings(select, "select");
+  recipe.exclude = ToStrings(exclude, "exclude");
+  recipe.root = std::move(root);
+  recipe.weights_only = weights_only;
+  recipe.strip_prefix = std::move(strip_prefix);
+  recipe.prefix = std::move(prefix);
+  const auto file = [](TextFile& text) { return MapLibrary::File{std::move(text.first), std::move(text.second)}; };
+  if (renames.has_value()) recipe.renames = file(*renames);
+  if (!map.empty()) {
+    recipe.map.emplace();
+    recipe.map->map = std::move(map);
+    for (TextFile& text : map_files) recipe.map->files.push_back(file(text));
+    for (TextFile& text : map_configs) recipe.map->configs.push_back(file(text));
+    if (map_symbols.has_value()) recipe.map->given.insert(map_symbols->begin(), map_symbols->end());
+  } else if (!map_files.empty() || !map_configs.empty() || (map_symbols.has_value() && !map_symbols->empty())) {
+    OrRaise(absl::Status(absl::InvalidArgumentError("map_files, map_config and map_symbols go with a map, and there is none")));
+  }
+  request.strict = strict;
+  request.resume = resume;
+  request.target_file.parts = parts;
+  request.target_file.assets_beside = assets_beside;
   request.dtype = std::move(dtype);
   request.target_file.format = std::move(format);
   request.target_file.max_shard_bytes = max_shard_bytes;
@@ -254,8 +333,8 @@ WeightsFinding FindWeightsIn(std::string source, const Daemon* client, std::stri
       CAIRN_ASSIGN_OR_RETURN(const auto remote, transfer::RemoteReader::Open(*daemon, source, std::nullopt));
       return FindWeights(remote->index(), below);
     }
-    CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointReader> reader, OpenFile(source, nullptr));
-    return FindWeights(reader->index(), below);
+    CAIRN_ASSIGN_OR_RETURN(const OpenedFile file, OpenFile(source));
+    return FindWeights(file.reader->index(), below);
   }));
 }
 
@@ -316,13 +395,20 @@ void BindConvert(nb::module_& module) {
                      return nb::steal(PyUnicode_DecodeFSDefaultAndSize(r.path.data(), r.path.size()));
                    })
       .def_prop_ro("checkpoint", [](const Result& r) { return r.checkpoint; })
+      .def_ro("map", &Result::map)
+      .def_ro("map_dropped", &Result::map_dropped)
+      .def_ro("left_out", &Result::left_out)
+      .def_ro("notes", &Result::notes)
       .def("__repr__", [](const Result& r) {
         return absl::StrCat("<ConvertResult ", r.entries, " entries, ", r.bytes, " bytes>");
       });
   module.def("convert", &Convert, nb::arg("source"), nb::arg("target"), nb::kw_only(),
              nb::arg("source_client") = nb::none(), nb::arg("target_client") = nb::none(),
-             nb::arg("select") = nb::tuple(), nb::arg("root") = "", nb::arg("weights_only") = false, nb::arg("dtype") = nb::none(),
-             nb::arg("format") = "", nb::arg("max_shard_bytes") = 0, nb::arg("separator") = ".",
+             nb::arg("select") = nb::tuple(), nb::arg("exclude") = nb::tuple(), nb::arg("root") = "", nb::arg("weights_only") = false,
+             nb::arg("dtype") = nb::none(), nb::arg("format") = "", nb::arg("strip_prefix") = "", nb::arg("renames") = nb::none(),
+             nb::arg("map") = "", nb::arg("map_files") = nb::tuple(), nb::arg("map_configs") = nb::tuple(),
+             nb::arg("map_symbols") = nb::none(), nb::arg("prefix") = "", nb::arg("strict") = false, nb::arg("max_shard_bytes") = 0,
+             nb::arg("parts") = 0, nb::arg("assets_beside") = false, nb::arg("resume") = false, nb::arg("separator") = ".",
              nb::arg("drop_unsupported") = false, nb::arg("overwrite") = false, nb::arg("metadata") = nb::none(),
              nb::arg("parent") = "", nb::arg("session_key") = "", nb::arg("created_by") = "",
              nb::arg("progress") = nb::none());

@@ -1,10 +1,12 @@
 #include "client/python/native/files.h"
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "cairn/client.h"
@@ -16,7 +18,9 @@
 #include "client/transfer/local_import.h"
 #include "common/base/status_macros.h"
 #include "common/convert/convert.h"
+#include "nanobind/stl/map.h"
 #include "nanobind/stl/optional.h"
+#include "nanobind/stl/pair.h"
 #include "nanobind/stl/string.h"
 #include "nanobind/stl/vector.h"
 
@@ -27,12 +31,21 @@ namespace nb = nanobind;
 using client::ConversionResult;
 using client::ConvertCallback;
 using client::ConvertSpec;
+using TextFile = std::pair<std::string, std::string>;  // Name and content.
 
 // What both ways have in common: which entries, and as what.
-ConvertSpec SpecOf(nb::handle select, std::string root, bool weights_only, const std::optional<std::string>& float_dtype,
-                   std::string strip_prefix, std::string map, std::string prefix, bool strict, bool overwrite) {
+ConvertSpec SpecOf(nb::handle select, nb::handle exclude, std::string root, bool weights_only, const std::optional<std::string>& float_dtype,
+                   std::string strip_prefix, std::optional<TextFile> renames, std::string map, std::vector<TextFile> map_files,
+                   std::vector<TextFile> map_configs, std::optional<std::map<std::string, int64_t>> map_symbols, std::string prefix,
+                   bool strict, bool overwrite) {
   ConvertSpec spec;
+  const auto file = [](TextFile& text) { return ConvertSpec::TextFile{std::move(text.first), std::move(text.second)}; };
+  if (renames.has_value()) spec.renames = file(*renames);
+  for (TextFile& text : map_files) spec.map_files.push_back(file(text));
+  for (TextFile& text : map_configs) spec.map_configs.push_back(file(text));
+  if (map_symbols.has_value()) spec.map_symbols = *std::move(map_symbols);
   spec.select = ToStrings(select, "select");
+  spec.exclude = ToStrings(exclude, "exclude");
   spec.root = std::move(root);
   spec.weights_only = weights_only;
   spec.float_dtype = ToFloatDtype(float_dtype);
@@ -58,14 +71,18 @@ ConversionResult Run(nb::object progress, const std::function<absl::StatusOr<Con
 }
 
 ConversionResult Export(const Daemon& daemon, std::string ref, std::string path, std::string format, nb::handle select,
-                        std::string root, bool weights_only, const std::optional<std::string>& float_dtype, std::string strip_prefix,
-                        std::string map, std::string prefix, bool strict, uint64_t max_shard_bytes, std::string separator,
+                        nb::handle exclude, std::string root, bool weights_only, const std::optional<std::string>& float_dtype,
+                        std::string strip_prefix, std::optional<TextFile> renames, std::string map, std::vector<TextFile> map_files,
+                        std::vector<TextFile> map_configs, std::optional<std::map<std::string, int64_t>> map_symbols,
+                        std::string prefix, bool strict, uint64_t max_shard_bytes, uint32_t parts, std::string separator,
                         bool drop_unsupported, bool overwrite, nb::object progress) {
-  ConvertSpec spec = SpecOf(select, std::move(root), weights_only, float_dtype, std::move(strip_prefix), std::move(map),
-                            std::move(prefix), strict, overwrite);
+  ConvertSpec spec = SpecOf(select, exclude, std::move(root), weights_only, float_dtype, std::move(strip_prefix), std::move(renames),
+                            std::move(map), std::move(map_files), std::move(map_configs), std::move(map_symbols), std::move(prefix), strict,
+                            overwrite);
   spec.source.ref = std::move(ref);
   spec.target.format = std::move(format);
   spec.max_shard_bytes = max_shard_bytes;
+  spec.parts = parts;
   spec.separator = std::move(separator);
   spec.drop_unsupported = drop_unsupported;
   const std::shared_ptr<client::Client> client = daemon.client();
@@ -78,11 +95,14 @@ ConversionResult Export(const Daemon& daemon, std::string ref, std::string path,
 }
 
 ConversionResult Import(const Daemon& daemon, std::string path, std::string ref, std::string format, nb::handle select,
-                        std::string root, bool weights_only, const std::optional<std::string>& float_dtype, std::string strip_prefix,
-                        std::string map, std::string prefix, bool strict, bool overwrite, nb::handle metadata,
+                        nb::handle exclude, std::string root, bool weights_only, const std::optional<std::string>& float_dtype,
+                        std::string strip_prefix, std::optional<TextFile> renames, std::string map, std::vector<TextFile> map_files,
+                        std::vector<TextFile> map_configs, std::optional<std::map<std::string, int64_t>> map_symbols,
+                        std::string prefix, bool strict, bool overwrite, nb::handle metadata,
                         std::string session_key, std::string created_by, nb::object progress) {
-  ConvertSpec spec = SpecOf(select, std::move(root), weights_only, float_dtype, std::move(strip_prefix), std::move(map),
-                            std::move(prefix), strict, overwrite);
+  ConvertSpec spec = SpecOf(select, exclude, std::move(root), weights_only, float_dtype, std::move(strip_prefix), std::move(renames),
+                            std::move(map), std::move(map_files), std::move(map_configs), std::move(map_symbols), std::move(prefix), strict,
+                            overwrite);
   spec.source.format = std::move(format);
   spec.target.ref = std::move(ref);
   spec.metadata = ToMetadata(metadata);
@@ -111,13 +131,15 @@ void BindFiles(nb::module_& module) {
         return absl::StrCat("<FilesResult ", r.progress.entries_done, " entries, ", r.progress.bytes_done, " bytes>");
       });
   module.def("export_files", &Export, nb::arg("client"), nb::arg("ref"), nb::arg("path"), nb::kw_only(), nb::arg("format") = "",
-             nb::arg("select") = nb::tuple(), nb::arg("root") = "", nb::arg("weights_only") = false,
-             nb::arg("float_dtype") = nb::none(), nb::arg("strip_prefix") = "", nb::arg("map") = "", nb::arg("prefix") = "",
-             nb::arg("strict") = false, nb::arg("max_shard_bytes") = 0, nb::arg("separator") = ".",
+             nb::arg("select") = nb::tuple(), nb::arg("exclude") = nb::tuple(), nb::arg("root") = "", nb::arg("weights_only") = false,
+             nb::arg("float_dtype") = nb::none(), nb::arg("strip_prefix") = "", nb::arg("renames") = nb::none(), nb::arg("map") = "",
+             nb::arg("map_files") = nb::tuple(), nb::arg("map_configs") = nb::tuple(), nb::arg("map_symbols") = nb::none(), nb::arg("prefix") = "",
+             nb::arg("strict") = false, nb::arg("max_shard_bytes") = 0, nb::arg("parts") = 0, nb::arg("separator") = ".",
              nb::arg("drop_unsupported") = false, nb::arg("overwrite") = false, nb::arg("progress") = nb::none());
   module.def("import_files", &Import, nb::arg("client"), nb::arg("path"), nb::arg("ref"), nb::kw_only(), nb::arg("format") = "",
-             nb::arg("select") = nb::tuple(), nb::arg("root") = "", nb::arg("weights_only") = false,
-             nb::arg("float_dtype") = nb::none(), nb::arg("strip_prefix") = "", nb::arg("map") = "", nb::arg("prefix") = "",
+             nb::arg("select") = nb::tuple(), nb::arg("exclude") = nb::tuple(), nb::arg("root") = "", nb::arg("weights_only") = false,
+             nb::arg("float_dtype") = nb::none(), nb::arg("strip_prefix") = "", nb::arg("renames") = nb::none(), nb::arg("map") = "",
+             nb::arg("map_files") = nb::tuple(), nb::arg("map_configs") = nb::tuple(), nb::arg("map_symbols") = nb::none(), nb::arg("prefix") = "",
              nb::arg("strict") = false, nb::arg("overwrite") = false, nb::arg("metadata") = nb::none(),
              nb::arg("session_key") = "", nb::arg("created_by") = "", nb::arg("progress") = nb::none());
 }

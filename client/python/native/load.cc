@@ -56,6 +56,12 @@ uint64_t EntryStream::bytes_done() const {
   return stream == nullptr ? last_bytes_done_ : stream->bytes_done();
 }
 
+uint64_t EntryStream::bytes_received() const {
+  if (stream_.forked()) Raise(ForkedError(kWhat));
+  const std::shared_ptr<client::GetStream> stream = stream_.get();
+  return stream == nullptr ? last_bytes_received_ : stream->bytes_received();
+}
+
 std::optional<EntryRecord> EntryStream::Next() {
   std::optional<client::GetEntry> next = OrRaise(Run([this](client::GetStream& stream) {
     current_.reset();
@@ -120,6 +126,7 @@ void EntryStream::Close() {
   std::shared_ptr<client::GetStream> stream = stream_.Take();
   if (stream == nullptr) return;
   last_bytes_done_ = stream->bytes_done();
+  last_bytes_received_ = stream->bytes_received();
   current_.reset();
   const nb::gil_scoped_release release;
   stream.reset();  // Waits for gRPC.
@@ -136,6 +143,7 @@ void BindLoad(nb::module_& module) {
       .def_prop_ro("entries", &EntryStream::entries)
       .def_prop_ro("total_bytes", &EntryStream::total_bytes)
       .def_prop_ro("bytes_read", &EntryStream::bytes_done)
+      .def_prop_ro("bytes_received", &EntryStream::bytes_received)
       .def("next", &EntryStream::Next)
       .def("__iter__", [](nb::handle self) { return nb::borrow(self); })
       .def("__next__",

@@ -23,6 +23,7 @@ class EntryStream {
   uint64_t entries() const { return entries_; }
   uint64_t total_bytes() const { return total_bytes_; }
   uint64_t bytes_done() const;
+  uint64_t bytes_received() const;
 
   std::optional<EntryRecord> Next();
   void ReadInto(nanobind::handle memory);
@@ -46,7 +47,8 @@ class EntryStream {
   const uint64_t entries_;
   const uint64_t total_bytes_;
   std::optional<EntryRecord> current_;  // Has bytes that were not read.
-  uint64_t last_bytes_done_ = 0;        // Once closed.
+  uint64_t last_bytes_done_ = 0;        // Once closed,
+  uint64_t last_bytes_received_ = 0;    // both.
   ProgressCallback progress_;
   std::atomic<bool> in_use_{false};
 };

@@ -2,6 +2,7 @@
 #include "client/python/native/client.h"
 #include "client/python/native/content_digest.h"
 #include "client/python/native/convert.h"
+#include "client/python/native/diff.h"
 #include "client/python/native/dlpack.h"
 #include "client/python/native/errors.h"
 #include "client/python/native/files.h"
@@ -26,4 +27,5 @@ NB_MODULE(_native, module) {
   cairn::python::BindClient(module);
   cairn::python::BindConvert(module);
   cairn::python::BindFiles(module);
+  cairn::python::BindDiff(module);
 }

@@ -128,6 +128,7 @@ void BindReports(nb::module_& module) {
       .def_ro("skipped_bytes", &PutProgress::skipped_bytes)
       .def_ro("deduplicated_bytes", &PutProgress::deduplicated_bytes)
       .def_ro("sent_bytes", &PutProgress::sent_bytes)
+      .def_ro("sent_raw_bytes", &PutProgress::sent_raw_bytes)
       .def_ro("reconnects", &PutProgress::reconnects)
       .def("__repr__", [](const PutProgress& p) {
         return absl::StrCat("<SaveProgress ", p.durable_entries, " entries and ", p.durable_bytes, " bytes durable, ",

@@ -109,7 +109,7 @@ void SaveSessionWriter::Put(Entry entry, std::optional<Box> box, std::shared_ptr
 }
 
 void SaveSessionWriter::PutTensor(nb::handle path, const std::string& dtype_name, nb::handle shape_numbers,
-                                  nb::handle memory, nb::handle offset, nb::handle extent) {
+                                  nb::handle memory, nb::handle offset, nb::handle extent, nb::handle base) {
   KeyPath key = ToKeyPath(path);
   const std::string what = Shown(key);
   const Dtype dtype = ToDtype(dtype_name, what);
@@ -126,6 +126,9 @@ void SaveSessionWriter::PutTensor(nb::handle path, const std::string& dtype_name
     bytes = OrRaiseFor(ByteSize(dtype, box->extent), what);
   }
   std::shared_ptr<client::EntryBytes> source = OrRaise(BytesOf(memory, bytes, what));
+  if (!base.is_none()) {
+    source = client::EntryBytes::WithBase(std::move(source), OrRaise(BytesOf(base, bytes, absl::StrCat(what, " of the parent"))));
+  }
   Put(Entry::Tensor(std::move(key), dtype, std::move(shape), whole_bytes), std::move(box), std::move(source));
 }
 
@@ -228,7 +231,8 @@ void BindSave(nb::module_& module) {
       .def_prop_ro("session", [](const SaveSessionWriter& w) { return w.session(); })
       .def_prop_ro("nothing_to_send", &SaveSessionWriter::nothing_to_send)
       .def("put_tensor", &SaveSessionWriter::PutTensor, nb::arg("path"), nb::arg("dtype"), nb::arg("shape"),
-           nb::arg("memory"), nb::kw_only(), nb::arg("offset") = nb::none(), nb::arg("extent") = nb::none())
+           nb::arg("memory"), nb::kw_only(), nb::arg("offset") = nb::none(), nb::arg("extent") = nb::none(),
+           nb::arg("base") = nb::none())
       .def("put_value", &SaveSessionWriter::PutValue, nb::arg("path"), nb::arg("value").none())
       .def("put_alias", &SaveSessionWriter::PutAlias, nb::arg("path"), nb::arg("target"))
       .def("put_asset", &SaveSessionWriter::PutAsset, nb::arg("name"), nb::arg("content"))

@@ -21,7 +21,7 @@ class SaveSessionWriter {
   bool nothing_to_send() const { return nothing_to_send_; }
 
   void PutTensor(nanobind::handle path, const std::string& dtype, nanobind::handle shape, nanobind::handle memory,
-                 nanobind::handle offset, nanobind::handle extent);
+                 nanobind::handle offset, nanobind::handle extent, nanobind::handle base);
   void PutValue(nanobind::handle path, nanobind::handle value);
   void PutAlias(nanobind::handle path, nanobind::handle target);
   void PutAsset(const std::string& name, nanobind::handle content);

@@ -80,8 +80,7 @@ class CairnDiff final : public Format {
   absl::StatusOr<std::unique_ptr<CheckpointReader>> Open(std::shared_ptr<const SourceTree> source,
                                                          const ReadOptions& options) const override {
     CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<ByteSource> file, source->Open(""));
-    CAIRN_ASSIGN_OR_RETURN(const DiffFileIndex index, ReadDiffFile(*file, options.limits));
-    return std::make_unique<DiffAssetReader>(std::move(file), index);
+    return OpenDiffAsset(std::move(file), options.limits);
   }
   absl::StatusOr<std::unique_ptr<CheckpointWriter>> Create(std::shared_ptr<SinkTree> sink,
                                                            const WriteOptions&) const override {
@@ -90,6 +89,11 @@ class CairnDiff final : public Format {
 };
 
 }  // namespace
+
+absl::StatusOr<std::unique_ptr<CheckpointReader>> OpenDiffAsset(std::unique_ptr<ByteSource> file, const ReadLimits& limits) {
+  CAIRN_ASSIGN_OR_RETURN(const DiffFileIndex index, ReadDiffFile(*file, limits));
+  return std::make_unique<DiffAssetReader>(std::move(file), index);
+}
 
 const Format& CairnDiffFormat() {
   static const CairnDiff& format = *new CairnDiff;

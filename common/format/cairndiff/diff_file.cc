@@ -239,6 +239,20 @@ std::string DiffFileTail(const DiffFileIndex& index, uint64_t pieces_end) {
   return tail;
 }
 
+uint64_t DiffIndexBytesAtMost(const DiffFileIndex& index, uint64_t pieces) {
+  // The length of a delta (kDiffPieceBytes + 1 at most, seven bits a byte) and two digests; texts that are not known yet.
+  constexpr uint64_t kMostPieceBytes = 4 + 2 * kPieceDigest;
+  constexpr uint64_t kContentDigests = 2 * kLongDigest;
+  return DiffFileTail(index, 0).size() + kContentDigests + pieces * kMostPieceBytes;
+}
+
+uint64_t ClaimedDiffIndexBytes(const ByteSource& file) {
+  char length[8];
+  if (file.size() < kHeaderBytes + kFooterBytes) return 0;
+  if (!file.ReadAt(file.size() - kFooterBytes + 8, absl::MakeSpan(length)).ok()) return 0;
+  return diff_fields::Fixed64(length);
+}
+
 bool LooksLikeDiffFile(const ByteSource& file) {
   char begin[8];
   return file.size() >= sizeof(begin) && file.ReadAt(0, absl::MakeSpan(begin)).ok() &&

@@ -63,6 +63,13 @@ std::string DiffFileHeader();
 // What follows the pieces: the index and the footer. `pieces_end`: where in the file it will stand.
 std::string DiffFileTail(const DiffFileIndex& index, uint64_t pieces_end);
 
+// An upper bound of the bytes of an index before anything is written, from what the entries are: `index` without pieces, and
+// how many there will be. Readers refuse an index above their ReadLimits::max_header_bytes, so writers ask first.
+uint64_t DiffIndexBytesAtMost(const DiffFileIndex& index, uint64_t pieces);
+
+// What the file says of its index's length, unchecked; 0 for what cannot be a diff file. To know what reading it may take.
+uint64_t ClaimedDiffIndexBytes(const ByteSource& file);
+
 // True for what begins as a diff file does.
 bool LooksLikeDiffFile(const ByteSource& file);
 

@@ -46,7 +46,26 @@ absl::StatusOr<ChunkGrid> ChunkGrid::Create(absl::Span<const int64_t> shape, uin
     grid.bounds_.insert(grid.bounds_.end(), box.extent.begin(), box.extent.end());
     grid.bounds_.push_back(element_size);
   }
+  grid.SortByBegin();
   return grid;
+}
+
+void ChunkGrid::SortByBegin() {
+  if (chunks_ <= kFewChunks) return;
+  by_begin_.resize(chunks_);
+  for (size_t chunk = 0; chunk < chunks_; ++chunk) {
+    const absl::Span<const int64_t> offset = Offset(chunk), extent = Extent(chunk);
+    Reach& reach = by_begin_[chunk];
+    reach = {0, 1, chunk};
+    for (size_t d = 0; d < dims_.size(); ++d) {
+      reach.begin += static_cast<uint64_t>(offset[d]) * inner_[d];
+      reach.furthest_end += static_cast<uint64_t>(offset[d] + extent[d] - 1) * inner_[d];
+    }
+  }
+  std::sort(by_begin_.begin(), by_begin_.end(), [](const Reach& a, const Reach& b) { return a.begin < b.begin; });
+  for (size_t i = 1; i < chunks_; ++i) {
+    by_begin_[i].furthest_end = std::max(by_begin_[i].furthest_end, by_begin_[i - 1].furthest_end);
+  }
 }
 
 uint64_t ChunkGrid::chunk_bytes(size_t chunk) const {
@@ -136,9 +155,18 @@ absl::Status ChunkGrid::ReadAt(uint64_t offset, absl::Span<char> dst, std::vecto
     return place;
   };
   const std::vector<int64_t> first = place_of(offset), last = place_of(offset + dst.size());
-  for (size_t chunk = 0; chunk < chunks_; ++chunk) {
+  const auto copy = [&](size_t chunk) {
     const uint64_t begin = BytesBefore(chunk, first), end = BytesBefore(chunk, last);
-    if (begin < end) CAIRN_RETURN_IF_ERROR(CopyRange(chunk, begin, end, offset, dst, scratch, read));
+    return begin < end ? CopyRange(chunk, begin, end, offset, dst, scratch, read) : absl::OkStatus();
+  };
+  if (by_begin_.empty()) {
+    for (size_t chunk = 0; chunk < chunks_; ++chunk) CAIRN_RETURN_IF_ERROR(copy(chunk));
+    return absl::OkStatus();
+  }
+  auto reach = std::upper_bound(by_begin_.begin(), by_begin_.end(), offset,
+                                [](uint64_t at, const Reach& one) { return at < one.furthest_end; });
+  for (; reach != by_begin_.end() && reach->begin < offset + dst.size(); ++reach) {
+    CAIRN_RETURN_IF_ERROR(copy(reach->chunk));
   }
   return absl::OkStatus();
 }

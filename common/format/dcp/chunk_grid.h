@@ -43,6 +43,7 @@ class ChunkGrid {
   static constexpr size_t kWindow = size_t{1} << 20;
   // Shorter runs are read many at a time.
   static constexpr uint64_t kDirectRun = 64u << 10;
+  static constexpr size_t kFewChunks = 8;
 
   absl::Span<const int64_t> Offset(size_t chunk) const {
     return absl::MakeConstSpan(bounds_).subspan(chunk * 2 * dims_.size(), dims_.size());
@@ -50,6 +51,7 @@ class ChunkGrid {
   absl::Span<const int64_t> Extent(size_t chunk) const {
     return absl::MakeConstSpan(bounds_).subspan((chunk * 2 + 1) * dims_.size(), dims_.size());
   }
+  void SortByBegin();
   // How many of the chunk's bytes come before a place of the tensor.
   uint64_t BytesBefore(size_t chunk, absl::Span<const int64_t> place) const;
   absl::Status CopyRange(size_t chunk, uint64_t begin, uint64_t end, uint64_t tensor_begin, absl::Span<char> dst,
@@ -59,6 +61,15 @@ class ChunkGrid {
   std::vector<int64_t> dims_;
   std::vector<uint64_t> inner_;  // Bytes from one index to the next.
   std::vector<int64_t> bounds_;  // Per chunk: offsets, extents.
+  // Where a chunk's first byte lies in the tensor, and the furthest end of the chunks up to this one in that order: what
+  // touches a range stands together.
+  struct Reach {
+    uint64_t begin = 0;
+    uint64_t furthest_end = 0;
+    size_t chunk = 0;
+    bool operator==(const Reach&) const = default;
+  };
+  std::vector<Reach> by_begin_;  // Empty for few chunks, which are all looked at.
   size_t chunks_ = 0;
   uint64_t byte_size_ = 0;
 };

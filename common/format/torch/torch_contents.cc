@@ -1,5 +1,6 @@
 #include "common/format/torch/torch_contents.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -86,21 +87,42 @@ class Walk {
     return true;
   }
 
+  template <class Key>
+  static std::pair<size_t, bool> Place(absl::flat_hash_map<Key, size_t>& places, Key key, size_t next) {
+    const auto [place, is_new] = places.try_emplace(key, next);
+    return {place->second, is_new};
+  }
+
+  // Room for that many more entries, where it is most of what there will be: growing step by step takes twice the memory.
+  void Expect(size_t more) {
+    const size_t there = contents_.entries.size();
+    if (more <= there) return;
+    contents_.entries.reserve(std::min<uint64_t>(there + more, limits_.max_entries));
+    contents_.tensors.reserve(std::min<uint64_t>(there + more, limits_.max_entries));
+  }
+
   absl::Status Children(const KeyPath& path, const PickleMapping& mapping) {
     // A repeated key: the last value counts, in the place of the first.
-    absl::flat_hash_map<KeyPath::Segment, size_t> places;
-    std::vector<std::pair<KeyPath::Segment, PickleNodeId>> children;
+    std::vector<std::pair<PickleNodeId, PickleNodeId>> children;
     children.reserve(mapping.pairs.size());
-    for (const auto& [key, value] : mapping.pairs) {
-      KeyPath::Segment segment = tree_.IsStr(key) ? KeyPath::Segment(std::string(tree_.text(key))) : KeyPath::Segment(tree_.integer(key));
-      const auto [place, is_new] = places.try_emplace(segment, children.size());
-      if (is_new) {
-        children.emplace_back(std::move(segment), value);
-      } else {
-        children[place->second].second = value;
+    {
+      absl::flat_hash_map<absl::string_view, size_t> by_text;
+      absl::flat_hash_map<int64_t, size_t> by_number;
+      for (const auto& [key, value] : mapping.pairs) {
+        const auto [place, is_new] = tree_.IsStr(key) ? Place(by_text, tree_.text(key), children.size())
+                                                      : Place(by_number, tree_.integer(key), children.size());
+        if (is_new) {
+          children.emplace_back(key, value);
+        } else {
+          children[place].second = value;
+        }
       }
     }
-    for (auto& [segment, node] : children) CAIRN_RETURN_IF_ERROR(Child(path, std::move(segment), node));
+    Expect(children.size());
+    for (const auto& [key, node] : children) {
+      KeyPath::Segment segment = tree_.IsStr(key) ? KeyPath::Segment(std::string(tree_.text(key))) : KeyPath::Segment(tree_.integer(key));
+      CAIRN_RETURN_IF_ERROR(Child(path, std::move(segment), node));
+    }
     return absl::OkStatus();
   }
 
@@ -118,8 +140,8 @@ class Walk {
   }
 
   absl::Status AddTensor(const KeyPath& path, TorchTensor tensor) {
-    const auto [first, is_new] = seen_.try_emplace(IdentityOf(tensor), path);
-    if (!is_new) return Add(Entry::Alias(path, first->second));
+    const auto [first, is_new] = seen_.try_emplace(IdentityOf(tensor), contents_.entries.size());
+    if (!is_new) return Add(Entry::Alias(path, contents_.entries[first->second].path));
     const absl::StatusOr<uint64_t> bytes = ByteSize(tensor.dtype, tensor.shape);
     if (!bytes.ok()) return Annotate(bytes.status(), absl::StrCat(where_, ": tensor \"", Shown(path), "\""));
     Entry entry = Entry::Tensor(path, tensor.dtype, tensor.shape, *bytes);
@@ -161,7 +183,7 @@ class Walk {
   const ReadLimits& limits_;
   PickleValues values_;
   TorchContents contents_;
-  absl::flat_hash_map<std::string, KeyPath> seen_;  // Tensors, by identity.
+  absl::flat_hash_map<std::string, size_t> seen_;  // Tensors, by identity: the entry.
   uint64_t left_out_ = 0;
 };
 

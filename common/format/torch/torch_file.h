@@ -21,6 +21,8 @@ class TorchFile {
 
   const std::string& name() const { return name_; }
   const PickleTree& tree() const { return tree_; }
+  // Frees it, once what it says is known: it is most of the memory of a file with many tensors.
+  void DropTree() { tree_ = PickleTree(); }
   // The elements of storages have their most significant byte first.
   bool big_endian() const { return big_endian_; }
 

@@ -35,7 +35,15 @@ class TorchReader final : public CheckpointReader {
     CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<ByteSource> source, tree_->Open(name));
     CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<TorchFile> file, TorchFile::Open(std::move(source), limits_));
     CAIRN_ASSIGN_OR_RETURN(TorchContents contents, ReadTorchContents(file->tree(), file->tree().root(), file->name(), limits_));
+    file->DropTree();
     const size_t at = files_.size();
+    if (index == nullptr && index_.entries.empty()) {
+      // All of it, and without a second copy while it is taken over. The limit is kept by who read it.
+      index_.entries = std::move(contents.entries);
+      locations_.reserve(contents.tensors.size());
+      for (TorchTensor& tensor : contents.tensors) locations_.push_back({at, std::move(tensor)});
+      contents.entries.clear();
+    }
     for (size_t i = 0; i < contents.entries.size(); ++i) {
       Entry& entry = contents.entries[i];
       if (index != nullptr) {

@@ -84,6 +84,8 @@ class Client {
   // For callers that share no file system with the daemon; client/transfer has local files for both.
   absl::StatusOr<ConversionResult> Export(const ConvertSpec& spec, ExportTarget& files, const ConvertCallback& progress = nullptr) const;
   absl::StatusOr<ConversionResult> Import(const ConvertSpec& spec, ImportSource& files, const ConvertCallback& progress = nullptr) const;
+  absl::StatusOr<DiffResult> Diff(const DiffSpec& spec, const DiffCallback& progress = nullptr) const;
+  absl::StatusOr<RecoverResult> Recover(const RecoverSpec& spec, const DiffCallback& progress = nullptr) const;
   absl::StatusOr<GarbageReport> CollectGarbage(bool dry_run, const GarbageCallback& progress = nullptr) const;
   absl::StatusOr<ServerInfo> GetServerInfo() const;
 

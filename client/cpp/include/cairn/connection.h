@@ -32,8 +32,25 @@ class EntryBytes {
   // buffer otherwise. They must stay unchanged for as long as the buffer's owner lives.
   virtual Buffer Borrow(uint64_t /*offset*/, uint64_t /*length*/) { return Buffer(); }
 
+  // What the parent of the save has of the same path, dtype, shape and box, if the caller has it too: then what differs is
+  // sent, wherever that is less. As many bytes; null: nothing is known of them. Where they turn out to be others than the
+  // parent's, the bytes are sent.
+  virtual EntryBytes* base() { return nullptr; }
+
   // All of `bytes`, borrowed.
   static std::shared_ptr<EntryBytes> Of(Buffer bytes);
+  // `bytes`, with that base.
+  static std::shared_ptr<EntryBytes> WithBase(std::shared_ptr<EntryBytes> bytes, std::shared_ptr<EntryBytes> base);
+};
+
+// The bytes of GetSpec::have_ref. Called by the thread that calls the GetStream, one call at a time.
+class HeldBytes {
+ public:
+  virtual ~HeldBytes() = default;
+
+  // Fills `dst` with what the entry has there in that checkpoint: from `offset` of the same box on, of the dtype that it
+  // arrives as. False if the caller lacks it: the bytes are asked for then. An error ends the stream.
+  virtual absl::StatusOr<bool> ReadAt(const GetEntry& entry, uint64_t offset, absl::Span<char> dst) = 0;
 };
 
 // The entries of one writer on their way to the daemon, in order. One thread at a time, but for Cancel() and
@@ -85,13 +102,16 @@ class GetStream {
   virtual uint64_t total_bytes() const = 0;  // and its bytes.
   // Of these, what has been given out or skipped so far. Thread-safe.
   virtual uint64_t bytes_done() const = 0;
+  // Payload that has come for it: less, where it came as deltas. Thread-safe.
+  virtual uint64_t bytes_received() const { return bytes_done(); }
 
   // The next entry; nothing after the last one. Bytes of the entry before that were not read are skipped.
   virtual absl::StatusOr<std::optional<GetEntry>> Next() = 0;
   // The next bytes of that entry; an empty chunk at its end.
   virtual absl::StatusOr<GetChunk> ReadChunk() = 0;
   // All bytes of that entry, none of which has been read, into `dst`, which has GetEntry::bytes. After an error `dst`
-  // holds anything.
+  // holds anything. With GetSpec::have_ref and no `held`, it holds that checkpoint's bytes before; after an error it holds
+  // the new ones up to some byte, and behind it the old ones.
   virtual absl::Status ReadInto(absl::Span<char> dst) = 0;
 
   // Makes a waiting call return CANCELLED, and all that follow. Thread-safe.
@@ -100,6 +120,7 @@ class GetStream {
 
 using VerifyCallback = std::function<void(const VerifyProgress&)>;
 using ConvertCallback = std::function<void(const ConversionProgress&)>;
+using DiffCallback = std::function<void(const DiffProgress&)>;
 using GarbageCallback = std::function<void(const GarbageReport&)>;
 
 // A daemon. Thread-safe; all calls block.
@@ -143,6 +164,9 @@ class Connection {
   // Files as a checkpoint (spec.target), whose format the daemon reads; spec.source has no more than a format. A
   // call that breaks off is made again under the same session key and goes on behind what is durable.
   virtual absl::StatusOr<ConversionResult> Import(const ConvertSpec& spec, ImportSource& files, const ConvertCallback& progress) = 0;
+  // A daemon that does not know them answers UNIMPLEMENTED.
+  virtual absl::StatusOr<DiffResult> Diff(const DiffSpec& spec, const DiffCallback& progress) = 0;
+  virtual absl::StatusOr<RecoverResult> Recover(const RecoverSpec& spec, const DiffCallback& progress) = 0;
   virtual absl::StatusOr<GarbageReport> CollectGarbage(bool dry_run, const GarbageCallback& progress) = 0;
   virtual absl::StatusOr<ServerInfo> GetServerInfo() = 0;
 };

@@ -25,6 +25,8 @@ class MockConnection : public Connection {
   MOCK_METHOD(absl::StatusOr<ConversionResult>, Convert, (const ConvertSpec&, const ConvertCallback&), (override));
   MOCK_METHOD(absl::StatusOr<ConversionResult>, Export, (const ConvertSpec&, ExportTarget&, const ConvertCallback&), (override));
   MOCK_METHOD(absl::StatusOr<ConversionResult>, Import, (const ConvertSpec&, ImportSource&, const ConvertCallback&), (override));
+  MOCK_METHOD(absl::StatusOr<DiffResult>, Diff, (const DiffSpec&, const DiffCallback&), (override));
+  MOCK_METHOD(absl::StatusOr<RecoverResult>, Recover, (const RecoverSpec&, const DiffCallback&), (override));
   MOCK_METHOD(absl::StatusOr<GarbageReport>, CollectGarbage, (bool, const GarbageCallback&), (override));
   MOCK_METHOD(absl::StatusOr<ServerInfo>, GetServerInfo, (), (override));
 };

@@ -39,6 +39,9 @@ struct Options {
   // room for 64 KiB and the message that comes next: over long distances one stream moves little more than a chunk per
   // round trip, about 100 MB/s at 10 ms with chunks of 1 MiB; several streams move as much more.
   uint64_t window_bytes = 8 << 20;
+  // Over a Unix socket to a daemon of the same user: read loads from files that it hands over, instead of having the bytes
+  // sent. They are compared with digests, as those on the wire are with checksums.
+  bool take_files = true;
   // Bytes pushed into a PutStream (not those that it pulls) that the stream keeps a reference to until they are
   // durable, so that it can send them again. At least four extents. Below the size of the server's objects (64 MiB
   // by default) the server has to seal them early.

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -66,7 +67,10 @@ struct SaveSpec {
   bool overwrite = false;    // Replace an existing name@step, atomically, at the commit.
   bool auto_commit = false;  // The last FinishWriter commits.
   std::map<std::string, std::string> metadata;
-  std::string parent;  // A ref or uid.
+  std::string parent;  // A ref or uid. What is nearly equal to it is stored as the difference.
+  bool parent_is_previous = false;  // Instead of `parent`: the highest step of the name below `step`, if there is one.
+  // Of which checkpoint EntryBytes::base() gives the bytes, if that is known; empty: of the parent, whatever its ref means.
+  std::string base_uid;
   std::string created_by;
   std::optional<absl::Duration> lease;  // The server's default.
 };
@@ -76,6 +80,8 @@ struct OpenedSave {
   uint32_t max_chunk_bytes = 0;
   uint32_t extent_bytes = 0;
   uint32_t max_small_entries = 0;
+  std::string parent_uid;     // Of the parent, if there is one.
+  bool delta_chunks = false;  // What EntryBytes::base() gives makes deltas.
 };
 
 // Which writer of which session a PutStream fills; the sizes are those of OpenedSave.
@@ -86,6 +92,7 @@ struct PutSpec {
   uint32_t extent_bytes = 0;     // 0: 1 MiB.
   std::string name;              // For messages: what is saved.
   uint32_t max_small_entries = 0;  // That may share a message. 0: none.
+  bool deltas = false;             // The daemon takes deltas against what EntryBytes::base() gives.
 };
 
 // How far a PutStream has come. Skipped is what the server had from an earlier stream of the same writer.
@@ -95,6 +102,7 @@ struct PutProgress {
   uint64_t skipped_bytes = 0;
   uint64_t deduplicated_bytes = 0;  // Bytes that were sent, but that the store had already.
   uint64_t sent_bytes = 0;          // Payload put on the wire, repetitions included.
+  uint64_t sent_raw_bytes = 0;      // What that stands for: more than it, where it was deltas.
   uint64_t reconnects = 0;
 };
 
@@ -120,6 +128,8 @@ struct SaveStatus {
   uint64_t durable_bytes = 0;  // Over all shards of the selection.
 };
 
+class HeldBytes;
+
 // What a GetStream shall send: `select`, or `paths`, or `boxes`; all entries with none of them.
 struct GetSpec {
   std::string ref;
@@ -128,6 +138,11 @@ struct GetSpec {
   std::vector<std::pair<KeyPath, Box>> boxes;   // These boxes of tensors, in this order.
   std::optional<Dtype> float_dtype;             // Every float tensor is cast to it.
   uint32_t chunk_bytes = 0;                     // The server's choice.
+  // A checkpoint whose bytes the caller has (as float_dtype has them arrive): what is equal to it, or nearly so, comes as
+  // the difference. NOT_FOUND if there is none.
+  std::string have_ref;
+  // Who has them. Null: GetStream::ReadInto finds them in the very memory that it fills.
+  std::shared_ptr<HeldBytes> held;
 };
 
 // What a GetStream is about to deliver.
@@ -244,6 +259,11 @@ struct ConvertSpec {
   std::string separator = ".";
   bool drop_unsupported = false;
   bool overwrite = false;  // Refs too.
+  uint32_t parts = 0;      // Files that each have a slice of every tensor, for formats that cut so. 0: as the format does.
+  // Of files that the daemon keeps (Convert): go on from what the same, interrupted conversion has written; and write
+  // configuration and tokenizer files into the folder of a target that is one file.
+  bool resume = false;
+  bool assets_beside = false;
   // Targets that are refs. The same key goes on where an interrupted conversion stopped; empty: a new one.
   std::string session_key;
   std::map<std::string, std::string> metadata;
@@ -265,6 +285,94 @@ struct ConversionResult {
   std::string map;                           // With a map: the way that was taken,
   std::vector<std::string> map_dropped;      // and the entries that it leaves out.
   std::vector<std::string> left_out;         // What the source holds and nothing can carry, in words.
+  std::vector<std::string> notes;            // What else there is to say, such as why nothing was resumed.
+};
+
+// How two checkpoints differ: compared, or written as a diff, by the daemon.
+enum class DiffMode {
+  kReport,
+  kExact,       // Writes what turns the base into the target, bit for bit.
+  kArithmetic,  // Writes target - base as a checkpoint.
+};
+struct DiffSpec {
+  ConvertPlace base;
+  ConvertPlace target;
+  std::vector<std::string> select;  // As in GetSpec, of both.
+  DiffMode mode = DiffMode::kReport;
+  // Reports. Close: |target - base| <= absolute + relative * |base|.
+  double absolute_tolerance = 0;
+  double relative_tolerance = 0;
+  // Diffs.
+  ConvertPlace output;
+  std::optional<Dtype> float_dtype;  // Arithmetic: float results are cast to it.
+  bool overwrite = false;
+  std::string session_key;  // Of an output that is a ref, as in ConvertSpec.
+  std::map<std::string, std::string> metadata;
+  std::string created_by;
+};
+struct DiffProgress {
+  uint64_t bytes_done = 0;
+  uint64_t bytes_total = 0;
+};
+
+enum class Difference { kEqual, kChanged, kValueChanged, kAdded, kRemoved, kReshaped, kRecast };
+// Of two tensors whose bytes were compared. Elements that are NaN or infinite on either side are counted, and are in none of
+// the differences.
+struct DiffStatistics {
+  bool has_values = true;  // False for packed dtypes: compared byte by byte, without numbers.
+  uint64_t elements = 0;
+  uint64_t changed = 0;  // Other bits; of two dtypes: other numbers.
+  uint64_t outside = 0;  // Not within the tolerance.
+  uint64_t base_nan = 0;
+  uint64_t base_infinite = 0;
+  uint64_t target_nan = 0;
+  uint64_t target_infinite = 0;
+  double max_absolute = 0;
+  double max_relative = 0;
+  double mean_absolute = 0;
+  double mean_relative = 0;
+  double norm = 0;  // L2 of target - base.
+  double base_norm = 0;
+  double cosine = 1;
+  bool operator==(const DiffStatistics&) const = default;
+};
+struct EntryDiff {
+  Difference difference = Difference::kEqual;
+  std::optional<Entry> base;    // Not of what was added.
+  std::optional<Entry> target;  // Not of what was removed.
+  std::optional<DiffStatistics> statistics;
+  bool close = false;  // Changed, but every element within the tolerance.
+
+  const Entry& entry() const { return target.has_value() ? *target : *base; }
+};
+struct DiffResult {
+  std::vector<EntryDiff> entries;  // Reports: in the order of the target, then what was removed.
+  bool different = false;          // Some entry is neither equal nor, if there is a tolerance, close.
+  uint64_t target_bytes = 0;       // Exact diffs.
+  uint64_t diff_bytes = 0;
+  std::string base_digest;  // Hex content digests.
+  std::string target_digest;
+  uint64_t elements = 0;  // Arithmetic diffs: how many, and how many of them would not come back exactly.
+  uint64_t inexact_elements = 0;
+  std::optional<CheckpointInfo> checkpoint;  // Of an output that is a ref.
+};
+
+// A checkpoint from a base and a diff, made by the daemon.
+struct RecoverSpec {
+  ConvertPlace base;
+  ConvertPlace diff;
+  ConvertPlace output;
+  bool arithmetic = false;           // `diff` is a checkpoint of differences, which are added to the base.
+  std::optional<Dtype> float_dtype;  // Every float tensor is cast to it.
+  bool overwrite = false;
+  std::string session_key;  // As in DiffSpec.
+  std::map<std::string, std::string> metadata;
+  std::string created_by;
+};
+struct RecoverResult {
+  uint64_t bytes = 0;
+  std::string target_digest;  // Exact: the hex content digest that was verified. Empty if elements were cast.
+  std::optional<CheckpointInfo> checkpoint;
 };
 
 struct GarbageReport {

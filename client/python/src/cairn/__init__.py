@@ -18,6 +18,7 @@ from cairn.arrays import Shard
 from cairn.checkpoint import Checkpoint, CheckpointList, Entry
 from cairn.client import Client
 from cairn.convert import ConvertResult, convert
+from cairn.diff import DiffReport, DiffResult, DiffStatistics, EntryDiff, RecoverResult, diff, recover, write_diff
 from cairn.errors import (
     AbortedError,
     AlreadyExistsError,
@@ -58,7 +59,11 @@ __all__ = [
     "ConvertResult",
     "DataLossError",
     "DeadlineExceededError",
+    "DiffReport",
+    "DiffResult",
+    "DiffStatistics",
     "Entry",
+    "EntryDiff",
     "FailedPreconditionError",
     "FilesResult",
     "GarbageReport",
@@ -70,6 +75,7 @@ __all__ = [
     "PermissionDeniedError",
     "Problem",
     "Progress",
+    "RecoverResult",
     "ResourceExhaustedError",
     "SaveResult",
     "ServerInfo",
@@ -84,6 +90,9 @@ __all__ = [
     "Weights",
     "__version__",
     "convert",
+    "diff",
     "dtypes",
     "find_weights",
+    "recover",
+    "write_diff",
 ]

@@ -276,6 +276,9 @@ class SaveProgress:
     def sent_bytes(self) -> int:
         """On the wire, repetitions included."""
     @property
+    def sent_raw_bytes(self) -> int:
+        """What these stand for: more, where they were deltas."""
+    @property
     def reconnects(self) -> int: ...
     def __repr__(self) -> str: ...
 
@@ -301,8 +304,11 @@ class SaveWriter:
         *,
         offset: Sequence[int] | None = None,
         extent: Sequence[int] | None = None,
+        base: LazyMemory | None = None,
     ) -> None:
         """Sends a tensor, or the box (offset, extent) of one, of the global ``shape``.
+
+        ``base``: what the parent of the save has of the same tensor and box; then the difference is sent where that is less.
 
         Nothing is copied: ``memory`` is borrowed until its bytes are durable, and read again after a lost connection; it
         must not change until ``flush()``, ``finish()`` or ``commit()`` has returned. Blocks while more than
@@ -355,6 +361,9 @@ class LoadStream:
     @property
     def bytes_read(self) -> int:
         """Of total_bytes, what has been read or skipped so far. From any thread."""
+    @property
+    def bytes_received(self) -> int:
+        """Payload that has come for it: less, where it came as differences. From any thread."""
     def next(self) -> Entry | None:
         """The next entry, None after the last. Bytes of the entry before that were not read are skipped."""
     def __iter__(self) -> LoadStream: ...
@@ -504,11 +513,13 @@ class Client:
         paths: Sequence[Path] = (),
         boxes: Sequence[tuple[Path, Sequence[int], Sequence[int]]] = (),
         float_dtype: str | None = None,
+        have_ref: str = "",
         progress: Callable[[int, int], object] | None = None,
     ) -> LoadStream:
         """Opens a stream of entries: those that ``select`` matches (shown key paths, prefixes "params/", globs, exclusions
         "!opt_state/"), or exactly ``paths``, or ``boxes`` (path, offset, extent) of tensors, in this order; at most one of the
-        three; all entries with none. ``float_dtype``: every float tensor is cast to it by the daemon. ``progress(bytes_read,
+        three; all entries with none. ``float_dtype``: every float tensor is cast to it by the daemon. ``have_ref``: what read_into fills holds
+        that checkpoint's bytes of the same tensors, so that only the difference comes. ``progress(bytes_read,
         total_bytes)`` is called within calls of the stream, in their thread, about five times a second and at the end."""
     def get_checkpoint(self, ref: str) -> Checkpoint: ...
     def list_checkpoints(
@@ -578,6 +589,14 @@ class ConvertResult:
     @property
     def checkpoint(self) -> Checkpoint | None:
         """What was committed, if the target is a ref."""
+    @property
+    def map(self) -> str: ...
+    @property
+    def map_dropped(self) -> list[str]: ...
+    @property
+    def left_out(self) -> list[str]: ...
+    @property
+    def notes(self) -> list[str]: ...
     def __repr__(self) -> str: ...
 
 @final
@@ -609,20 +628,27 @@ def export_files(
     *,
     format: str = "",
     select: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     root: str = "",
     weights_only: bool = False,
     float_dtype: str | None = None,
     strip_prefix: str = "",
+    renames: tuple[str, str] | None = None,
     map: str = "",
+    map_files: Sequence[tuple[str, str]] = (),
+    map_configs: Sequence[tuple[str, str]] = (),
+    map_symbols: Mapping[str, int] | None = None,
     prefix: str = "",
     strict: bool = False,
     max_shard_bytes: int = 0,
+    parts: int = 0,
     separator: str = ".",
     drop_unsupported: bool = False,
     overwrite: bool = False,
     progress: Callable[[ConvertProgress], object] | None = None,
 ) -> FilesResult:
-    """A checkpoint as files here, whose format the daemon makes. ``progress`` as in :meth:`Client.save`."""
+    """A checkpoint as files here, whose format the daemon makes. Files of text are name and content.
+    ``progress`` as in :meth:`Client.save`."""
 
 def import_files(
     client: Client,
@@ -631,11 +657,16 @@ def import_files(
     *,
     format: str = "",
     select: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     root: str = "",
     weights_only: bool = False,
     float_dtype: str | None = None,
     strip_prefix: str = "",
+    renames: tuple[str, str] | None = None,
     map: str = "",
+    map_files: Sequence[tuple[str, str]] = (),
+    map_configs: Sequence[tuple[str, str]] = (),
+    map_symbols: Mapping[str, int] | None = None,
     prefix: str = "",
     strict: bool = False,
     overwrite: bool = False,
@@ -645,6 +676,144 @@ def import_files(
     progress: Callable[[ConvertProgress], object] | None = None,
 ) -> FilesResult:
     """Files that are here as a checkpoint; the daemon reads their format."""
+
+@final
+class DiffStatistics:
+    """How the elements of two tensors differ."""
+
+    @property
+    def has_values(self) -> bool: ...
+    @property
+    def elements(self) -> int: ...
+    @property
+    def changed(self) -> int: ...
+    @property
+    def outside(self) -> int: ...
+    @property
+    def base_nan(self) -> int: ...
+    @property
+    def base_infinite(self) -> int: ...
+    @property
+    def target_nan(self) -> int: ...
+    @property
+    def target_infinite(self) -> int: ...
+    @property
+    def max_absolute(self) -> float: ...
+    @property
+    def max_relative(self) -> float: ...
+    @property
+    def mean_absolute(self) -> float: ...
+    @property
+    def mean_relative(self) -> float: ...
+    @property
+    def norm(self) -> float: ...
+    @property
+    def base_norm(self) -> float: ...
+    @property
+    def cosine(self) -> float: ...
+    def __repr__(self) -> str: ...
+
+@final
+class EntryDiff:
+    """How one entry of two checkpoints differs."""
+
+    @property
+    def difference(
+        self,
+    ) -> Literal["equal", "changed", "value changed", "added", "removed", "reshaped", "recast"]: ...
+    @property
+    def base(self) -> Entry | None: ...
+    @property
+    def target(self) -> Entry | None: ...
+    @property
+    def statistics(self) -> DiffStatistics | None: ...
+    @property
+    def close(self) -> bool: ...
+    def __repr__(self) -> str: ...
+
+@final
+class DiffResult:
+    @property
+    def entries(self) -> list[EntryDiff]:
+        """Of a report."""
+    @property
+    def target_bytes(self) -> int: ...
+    @property
+    def diff_bytes(self) -> int: ...
+    @property
+    def base_digest(self) -> str: ...
+    @property
+    def target_digest(self) -> str: ...
+    @property
+    def elements(self) -> int: ...
+    @property
+    def inexact_elements(self) -> int: ...
+    @property
+    def checkpoint(self) -> Checkpoint | None: ...
+    def __repr__(self) -> str: ...
+
+@final
+class RecoverResult:
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def target_digest(self) -> str:
+        """"" if elements were cast, and of arithmetic diffs."""
+    @property
+    def checkpoint(self) -> Checkpoint | None: ...
+    def __repr__(self) -> str: ...
+
+def diff(
+    base: str,
+    target: str,
+    *,
+    base_client: Client | None = None,
+    target_client: Client | None = None,
+    select: Sequence[str] = (),
+    absolute_tolerance: float = 0.0,
+    relative_tolerance: float = 0.0,
+    progress: Callable[[ConvertProgress], object] | None = None,
+) -> DiffResult:
+    """Compares two checkpoints. Sides as for :func:`convert`; two refs of one client are compared by the daemon."""
+
+def write_diff(
+    base: str,
+    target: str,
+    output: str,
+    *,
+    base_client: Client | None = None,
+    target_client: Client | None = None,
+    output_client: Client | None = None,
+    exact: bool = True,
+    select: Sequence[str] = (),
+    dtype: str | None = None,
+    format: str = "",
+    overwrite: bool = False,
+    metadata: Mapping[str, str] | None = None,
+    session_key: str = "",
+    created_by: str = "",
+    progress: Callable[[ConvertProgress], object] | None = None,
+) -> DiffResult:
+    """What turns the base into the target. ``dtype`` as for :func:`convert`."""
+
+def recover(
+    base: str,
+    diff: str,
+    output: str,
+    *,
+    base_client: Client | None = None,
+    diff_client: Client | None = None,
+    output_client: Client | None = None,
+    exact: bool = True,
+    dtype: str | None = None,
+    format: str = "",
+    overwrite: bool = False,
+    metadata: Mapping[str, str] | None = None,
+    session_key: str = "",
+    created_by: str = "",
+    progress: Callable[[ConvertProgress], object] | None = None,
+) -> RecoverResult:
+    """A checkpoint from a base and a diff."""
 
 @final
 class Format:
@@ -698,11 +867,23 @@ def convert(
     source_client: Client | None = None,
     target_client: Client | None = None,
     select: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     root: str = "",
     weights_only: bool = False,
     dtype: str | None = None,
     format: str = "",
+    strip_prefix: str = "",
+    renames: tuple[str, str] | None = None,
+    map: str = "",
+    map_files: Sequence[tuple[str, str]] = (),
+    map_configs: Sequence[tuple[str, str]] = (),
+    map_symbols: Mapping[str, int] | None = None,
+    prefix: str = "",
+    strict: bool = False,
     max_shard_bytes: int = 0,
+    parts: int = 0,
+    assets_beside: bool = False,
+    resume: bool = False,
     separator: str = ".",
     drop_unsupported: bool = False,
     overwrite: bool = False,

@@ -9,24 +9,17 @@ from typing import Any, Final
 from cairn import _native, dtypes, files, records
 from cairn.checkpoint import Checkpoint, CheckpointList
 from cairn.convert import ConvertResult, convert
+from cairn.diff import DiffReport, DiffResult, RecoverResult, Side, diff, recover, write_diff
 from cairn.errors import FailedPreconditionError, InvalidArgumentError
 from cairn.files import FilesResult
 from cairn.load import BoxLike, LoadRequest, load
 from cairn.progress import Meter, ProgressCallback, Reporter
 from cairn.results import GarbageReport, ServerInfo, Verification
-from cairn.save import AssetContent, SaveRequest, SaveResult, save, who
+from cairn.save import NO_TREE, AssetContent, SaveRequest, SaveResult, save, who
 from cairn.sinks import Framework
 from cairn.tls import Tls, read, resolve
 
 DEFAULT_TARGET: Final = "localhost:7710"
-
-
-class _Missing:
-    def __repr__(self) -> str:
-        return "no tree"
-
-
-_NO_TREE: Final = _Missing()
 
 
 class Client:
@@ -118,6 +111,7 @@ class Client:
         metadata: Mapping[str, str] | None = None,
         tag: str | Sequence[str] = (),
         parent: str | Checkpoint = "",
+        parent_tree: Any = NO_TREE,
         overwrite: bool = False,
         writer: int = 0,
         writers: int = 1,
@@ -136,7 +130,12 @@ class Client:
         :param assets: files to be carried along: name to bytes, or to the path of a file.
         :param metadata: texts by texts, shown by ``ls`` and ``show``; 64 KiB in all.
         :param tag: labels that shall point to the checkpoint when it is there.
-        :param parent: what this checkpoint comes from: a ref or a :class:`Checkpoint`.
+        :param parent: what this checkpoint comes from: a ref, a :class:`Checkpoint`, or ``"previous"``, which is the
+            highest step of this name below this one, if there is one (a checkpoint that is called so is
+            ``"previous@latest"``). The daemon stores what is nearly equal to it as the difference. It may be deleted
+            whenever you like.
+        :param parent_tree: the tree that the parent holds, if you still have it: of arrays with the same path, dtype and
+            shape only what changed is sent. If it holds something else, that is noticed, and everything is sent.
         :param overwrite: take the place of a checkpoint that has this name and step already, in one moment.
         :param writer: which one of `writers` this is, from 0.
         :param writers: how many processes fill this checkpoint. They need a `session_key`. Each saves its own part
@@ -172,6 +171,7 @@ class Client:
             assets=dict(assets or {}),
             metadata=dict(metadata or {}),
             parent=f"uid:{parent.uid}" if isinstance(parent, Checkpoint) else parent,
+            parent_tree=parent_tree,
             tags=(tag,) if isinstance(tag, str) else tuple(tag),
             overwrite=overwrite,
             session_key=session_key,
@@ -192,7 +192,8 @@ class Client:
         *,
         select: str | Sequence[str] = (),
         dtype: Any = None,
-        into: Any = _NO_TREE,
+        into: Any = NO_TREE,
+        have: str | Checkpoint | None = None,
         strict: bool = True,
         boxes: Mapping[str | tuple[str | int, ...], BoxLike] | None = None,
         types: records.Types = (),
@@ -211,6 +212,10 @@ class Client:
             ml_dtypes, torch or JAX. With `into`, ``"match"`` is the dtype of each array there.
         :param into: a tree whose arrays are filled in place, and which is returned. Shapes and dtypes are compared
             before anything is filled. What cannot be filled (numbers, JAX arrays) is replaced.
+        :param have: a checkpoint whose arrays `into` holds now, loaded or saved with the same `dtype`: only what is
+            different comes, and is changed in place. Where an array holds something else, that is noticed, and all of it
+            comes. After an error an array may be new up to some byte and old behind it; load again, with `have` or without.
+            JAX arrays cannot be changed: all of them comes.
         :param strict: whether `into` and what is selected must have the same paths.
         :param boxes: of these tensors (shown key path, or tuple) only that part: slices, as ``np.s_[0:2, :]`` makes
             them.
@@ -238,7 +243,7 @@ class Client:
         """
         shown = ref.ref if isinstance(ref, Checkpoint) else ref
         match = isinstance(dtype, str) and dtype == "match"
-        has_into = into is not _NO_TREE
+        has_into = into is not NO_TREE
         if has_into and (boxes or types or framework != "numpy" or device is not None):
             raise InvalidArgumentError(
                 "into= says already what becomes of each entry; leave out boxes (use cairn.Shard), types, framework "
@@ -246,6 +251,8 @@ class Client:
             )
         if match and not has_into:
             raise InvalidArgumentError('dtype="match" is the dtype of the arrays in into=, which is not given')
+        if have is not None and not has_into:
+            raise InvalidArgumentError("have= is the checkpoint that the arrays in into= hold, which is not given")
         if streams < 1:
             raise InvalidArgumentError(f"streams: {streams}; expected at least 1")
         request = LoadRequest(
@@ -259,6 +266,7 @@ class Client:
             device=device,
             strict=strict,
             streams=streams,
+            have=have if have is None or isinstance(have, str) else f"uid:{have.uid}",
         )
         with Reporter(progress, f"load {shown}") as callback:
             return load(self, request, into, has_into, callback)
@@ -337,6 +345,18 @@ class Client:
         """:func:`cairn.convert` between files and checkpoints of this daemon, with its options."""
         return convert(source, target, client=self, **options)
 
+    def diff(self, base: Side, target: Side, **options: Any) -> DiffReport:
+        """:func:`cairn.diff` of checkpoints of this daemon and of files, with its options."""
+        return diff(base, target, client=self, **options)
+
+    def write_diff(self, base: Side, target: Side, output: str | os.PathLike[str], **options: Any) -> DiffResult:
+        """:func:`cairn.write_diff` between checkpoints of this daemon and files, with its options."""
+        return write_diff(base, target, output, client=self, **options)
+
+    def recover(self, base: Side, diff: Side, output: str | os.PathLike[str], **options: Any) -> RecoverResult:
+        """:func:`cairn.recover` between checkpoints of this daemon and files, with its options."""
+        return recover(base, diff, output, client=self, **options)
+
     def export(self, ref: str | Checkpoint, path: str | os.PathLike[str], **options: Any) -> FilesResult:
         """Writes a checkpoint as a file or folder here, whose format the daemon makes.
 
@@ -351,10 +371,15 @@ class Client:
         :param root: only what lies below this key path, as a tree of its own.
         :param weights_only: only the weights of the model, wherever they are.
         :param dtype: every float tensor becomes this. None leaves them.
+        :param exclude: more of what to leave out; each pattern must match something.
         :param strip_prefix: taken away in front of names, before `map`; `prefix` is put there after it.
+        :param rename: other names, old by new, or a YAML file of such lines.
         :param map: names and layout of another family of models (docs/name-maps.md).
+        :param map_files: maps of your own; `map_config` and `map_symbols` are what a map needs to know, as for :meth:`convert`.
         :param strict: refuse what cannot be carried instead of leaving it out.
-        :param max_shard_bytes: size at which another file of a folder is begun; 0: one file.
+        :param max_shard_size: size at which another file of a folder is begun, ``"5GB"`` or bytes; 0: one file.
+        :param max_shard_bytes: the same, in bytes.
+        :param parts: how many files each have a slice of every tensor, for formats that cut so (llama).
         :param separator: between the segments of a key path, in formats of flat names.
         :param drop_unsupported: leave out what the format cannot hold; otherwise that is an error. Never a tensor.
         :param overwrite: replace what is there.
@@ -365,6 +390,8 @@ class Client:
         >>> result = client.save("docs/export@1", {"w": np.ones(4, np.float32)})
         >>> client.export("docs/export@1", tmp_path / "w.safetensors", dtype="bfloat16").format
         'safetensors'
+        >>> client.export("docs/export@1", tmp_path / "v.npz", rename={"w": "v"}).entries
+        1
         """
         return files.export(self, _ref(ref), path, **options)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cairn import _native, dtypes
+from cairn import _native, dtypes, recipe
 from cairn.checkpoint import Checkpoint
 from cairn.errors import InvalidArgumentError
 from cairn.progress import Meter, ProgressCallback, Reporter
@@ -26,6 +26,8 @@ class ConvertResult:
 
     entries: int
     nbytes: int
+    already: int
+    """Of these, what an interrupted run had written (``resume``) or sent (``session_key``)."""
     dtype: str | None
     """What float tensors were cast to; None if they were kept."""
     casts: int
@@ -34,6 +36,14 @@ class ConvertResult:
     """The file or folder, if the target is one."""
     checkpoint: Checkpoint | None
     """The checkpoint, if the target is one."""
+    map: str
+    """With a ``map``: the way that was taken, ``"litgpt -> hf-llama"``."""
+    dropped: tuple[str, ...]
+    """Entries that the map leaves out by rule."""
+    left_out: tuple[str, ...]
+    """What of the source nothing can carry, in words."""
+    notes: tuple[str, ...]
+    """What else there is to say, such as why nothing was resumed."""
 
 
 def convert(
@@ -42,12 +52,25 @@ def convert(
     *,
     client: Client | None = None,
     select: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
     dtype: Any = None,
     format: str = "",
     root: str = "",
     weights_only: bool = False,
     optimizer: bool = True,
+    strip_prefix: str = "",
+    rename: Mapping[str, str] | recipe.PathLike | None = None,
+    map: str = "",
+    map_files: recipe.PathLike | Sequence[recipe.PathLike] = (),
+    map_config: recipe.PathLike | Sequence[recipe.PathLike] = (),
+    map_symbols: Mapping[str, int] | None = None,
+    prefix: str = "",
+    strict: bool = False,
+    max_shard_size: int | str = 0,
     max_shard_bytes: int = 0,
+    parts: int = 0,
+    assets_beside: bool = False,
+    resume: bool = False,
     separator: str = ".",
     drop_unsupported: bool = False,
     overwrite: bool = False,
@@ -64,12 +87,26 @@ def convert(
 
     :param client: the daemon of a side that is a ref. Files need none.
     :param select: key paths, prefixes, globs, exclusions.
+    :param exclude: more of what to leave out; each pattern must match something.
     :param dtype: every float tensor becomes this. ``"keep"`` leaves them; None is bfloat16 for EasyLM files, else keep.
     :param format: of the file that is written, if its name or prefix does not say.
     :param root: only what lies below this key path, as a tree of its own.
     :param weights_only: only the weights of the model, wherever they are (:func:`cairn.find_weights`), as a tree of their own.
     :param optimizer: False is ``weights_only=True``, as EasyLM says it.
-    :param max_shard_bytes: size at which another file of a folder is begun; 0: one file.
+    :param strip_prefix: a text taken away in front of names that have it (``"model."``), or a level of the tree (``"params/"``).
+    :param rename: other names, old by new, or a YAML file of such lines (docs/name-maps.md).
+    :param map: names and layout of another family of models, ``"hf-llama:litgpt"``, or a file of rules (docs/name-maps.md).
+    :param map_files: maps of your own, beside the ones there are.
+    :param map_config: files such as config.json that say what the map needs to know and finds nowhere.
+    :param map_symbols: the same as numbers, ``{"heads": 32}``.
+    :param prefix: a text put in front of all names, after everything else.
+    :param strict: refuse a source with what cannot be carried instead of leaving it out.
+    :param max_shard_size: size at which another file of a folder is begun, ``"5GB"`` or bytes; 0: one file.
+    :param max_shard_bytes: the same, in bytes.
+    :param parts: how many files each have a slice of every tensor, for formats that cut so (llama).
+    :param assets_beside: configuration and tokenizer files into the folder of a target that is one file.
+    :param resume: keep what is written if this is interrupted, and go on from what the same call has left. Another source, other
+        options or another version begin anew, which `notes` of the result tells.
     :param separator: between the segments of a key path, in formats of flat names.
     :param drop_unsupported: leave out what the format cannot hold; otherwise that is an error. Never a tensor.
     :param overwrite: replace the target.
@@ -88,6 +125,9 @@ def convert(
     (1, 8, 'bfloat16')
     >>> cairn.convert(tmp_path / "w.safetensors", tmp_path / "again.safetensors", dtype="float32").casts
     1
+    >>> result = cairn.convert(tmp_path / "w.safetensors", tmp_path / "v.npz", rename={"w": "v"}, prefix="model.", resume=True)
+    >>> [entry.path for entry in client.import_(result.path, "docs/convert@2").checkpoint.entries]
+    ['model.v']
     """
     source_text, source_is_file = _side(source, is_source=True)
     target_text, target_is_file = _side(target, is_source=False)
@@ -103,7 +143,8 @@ def convert(
             target_text,
             source_client=None if source_is_file else native,
             target_client=None if target_is_file else native,
-            select=(select,) if isinstance(select, str) else tuple(select),
+            select=recipe.patterns(select),
+            exclude=recipe.patterns(exclude),
             root=root,
             weights_only=weights_only or not optimizer,
             dtype=None
@@ -112,7 +153,18 @@ def convert(
             if isinstance(dtype, str) and dtype == "keep"
             else dtypes.name_of(dtype),
             format=format,
-            max_shard_bytes=max_shard_bytes,
+            strip_prefix=strip_prefix,
+            renames=recipe.renames(rename),
+            map=map,
+            map_files=recipe.maps(map, map_files),
+            map_configs=recipe.configs(map_config),
+            map_symbols=map_symbols,
+            prefix=prefix,
+            strict=strict,
+            max_shard_bytes=recipe.shard_size(max_shard_size, max_shard_bytes),
+            parts=parts,
+            assets_beside=assets_beside,
+            resume=resume,
             separator=separator,
             drop_unsupported=drop_unsupported,
             overwrite=overwrite,
@@ -125,10 +177,15 @@ def convert(
     return ConvertResult(
         found.entries,
         found.bytes,
+        found.bytes_skipped,
         found.float_dtype,
         found.casts,
         pathlib.Path(found.path) if found.path else None,
         None if found.checkpoint is None or client is None else Checkpoint(client, found.checkpoint),
+        found.map,
+        tuple(found.map_dropped),
+        tuple(found.left_out),
+        tuple(found.notes),
     )
 
 

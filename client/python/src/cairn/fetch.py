@@ -33,6 +33,8 @@ class Job:
     shape: tuple[int, ...]
     cast: str | None
     sink: Sink
+    holds: bool = False
+    """The sink's memory holds what the tensor was in the checkpoint that the caller has."""
     result: Any = None
 
     @property
@@ -49,16 +51,21 @@ class Job:
         )
 
 
-def fetch(client: Client, ref: str, jobs: Sequence[Job], streams: int, progress: ProgressCallback | None) -> None:
-    """Brings all jobs to an end, or raises the first error of any of them."""
+def fetch(
+    client: Client, ref: str, jobs: Sequence[Job], streams: int, progress: ProgressCallback | None, have: str = ""
+) -> None:
+    """Brings all jobs to an end, or raises the first error of any of them.
+
+    :param have: the checkpoint of which some jobs hold the bytes.
+    """
     meter = Meter(sum(job.nbytes for job in jobs), progress)
     parts = [part for part in _split(jobs, streams) if part]
     if len(parts) <= 1:
         for part in parts:
-            _Fetcher(client, ref, meter, 0).run(part)
+            _Fetcher(client, ref, meter, 0, have).run(part)
         meter.finish()
         return
-    fetchers = [_Fetcher(client, ref, meter, i) for i in range(len(parts))]
+    fetchers = [_Fetcher(client, ref, meter, i, have) for i in range(len(parts))]
     with concurrent.futures.ThreadPoolExecutor(len(parts), thread_name_prefix="cairn-load") as pool:
         futures = [pool.submit(f.run, part) for f, part in zip(fetchers, parts, strict=True)]
         try:
@@ -88,11 +95,12 @@ def _split(jobs: Sequence[Job], streams: int) -> list[list[Job]]:
 class _Fetcher:
     """One stream after the other, each for a number of jobs that want the same cast."""
 
-    def __init__(self, client: Client, ref: str, meter: Meter, part: int) -> None:
+    def __init__(self, client: Client, ref: str, meter: Meter, part: int, have: str) -> None:
         self._client = client
         self._ref = ref
         self._meter = meter
         self._part = part
+        self._have = have
         self._done = 0
         self._lock = threading.Lock()
         self._stream: _native.LoadStream | None = None
@@ -117,6 +125,7 @@ class _Fetcher:
                 paths=[] if boxed else [job.path for job in batch],
                 boxes=boxed,
                 float_dtype=batch[0].cast,
+                have_ref=self._have if batch[0].holds else "",
                 progress=report if self._meter.watched else None,
             )
             with self._lock:
@@ -132,10 +141,10 @@ class _Fetcher:
 
 
 def _batches(jobs: Sequence[Job]) -> Iterator[list[Job]]:
-    """Jobs of one cast that want wholes, or boxes. Order is kept within each."""
-    kinds: dict[tuple[str | None, bool], list[Job]] = {}
+    """Jobs of one cast that want wholes, or boxes, and hold something, or nothing. Order is kept within each."""
+    kinds: dict[tuple[str | None, bool, bool], list[Job]] = {}
     for job in jobs:
-        kinds.setdefault((job.cast, bool(job.sink.boxes(job.shape))), []).append(job)
+        kinds.setdefault((job.cast, bool(job.sink.boxes(job.shape)), job.holds), []).append(job)
     for same in kinds.values():
         for start in range(0, len(same), _MOST_REQUESTS):
             yield same[start : start + _MOST_REQUESTS]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cairn import _native, dtypes
+from cairn import _native, dtypes, recipe
 from cairn.checkpoint import Checkpoint
 from cairn.progress import Meter, ProgressCallback, Reporter
 from cairn.save import who
@@ -41,14 +41,21 @@ def export(
     *,
     format: str = "",
     select: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
     root: str = "",
     weights_only: bool = False,
     dtype: Any = None,
     strip_prefix: str = "",
+    rename: Mapping[str, str] | recipe.PathLike | None = None,
     map: str = "",
+    map_files: recipe.PathLike | Sequence[recipe.PathLike] = (),
+    map_config: recipe.PathLike | Sequence[recipe.PathLike] = (),
+    map_symbols: Mapping[str, int] | None = None,
     prefix: str = "",
     strict: bool = False,
+    max_shard_size: int | str = 0,
     max_shard_bytes: int = 0,
+    parts: int = 0,
     separator: str = ".",
     drop_unsupported: bool = False,
     overwrite: bool = False,
@@ -61,15 +68,21 @@ def export(
             ref,
             _text(path),
             format=format,
-            select=_patterns(select),
+            select=recipe.patterns(select),
+            exclude=recipe.patterns(exclude),
             root=root,
             weights_only=weights_only,
             float_dtype=_float_dtype(dtype),
             strip_prefix=strip_prefix,
+            renames=recipe.renames(rename),
             map=map,
+            map_files=recipe.maps(map, map_files),
+            map_configs=recipe.configs(map_config),
+            map_symbols=map_symbols,
             prefix=prefix,
             strict=strict,
-            max_shard_bytes=max_shard_bytes,
+            max_shard_bytes=recipe.shard_size(max_shard_size, max_shard_bytes),
+            parts=parts,
             separator=separator,
             drop_unsupported=drop_unsupported,
             overwrite=overwrite,
@@ -85,11 +98,16 @@ def import_(
     *,
     format: str = "",
     select: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
     root: str = "",
     weights_only: bool = False,
     dtype: Any = None,
     strip_prefix: str = "",
+    rename: Mapping[str, str] | recipe.PathLike | None = None,
     map: str = "",
+    map_files: recipe.PathLike | Sequence[recipe.PathLike] = (),
+    map_config: recipe.PathLike | Sequence[recipe.PathLike] = (),
+    map_symbols: Mapping[str, int] | None = None,
     prefix: str = "",
     strict: bool = False,
     overwrite: bool = False,
@@ -104,12 +122,17 @@ def import_(
             _text(path),
             ref,
             format=format,
-            select=_patterns(select),
+            select=recipe.patterns(select),
+            exclude=recipe.patterns(exclude),
             root=root,
             weights_only=weights_only,
             float_dtype=_float_dtype(dtype),
             strip_prefix=strip_prefix,
+            renames=recipe.renames(rename),
             map=map,
+            map_files=recipe.maps(map, map_files),
+            map_configs=recipe.configs(map_config),
+            map_symbols=map_symbols,
             prefix=prefix,
             strict=strict,
             overwrite=overwrite,
@@ -123,10 +146,6 @@ def import_(
 
 def _text(path: str | os.PathLike[str]) -> str:
     return os.path.expanduser(path) if isinstance(path, str) else str(pathlib.Path(path))
-
-
-def _patterns(select: str | Sequence[str]) -> tuple[str, ...]:
-    return (select,) if isinstance(select, str) else tuple(select)
 
 
 def _float_dtype(dtype: Any) -> str | None:

@@ -82,6 +82,9 @@ class LikeJax:
         self._whole = self._boxes == [whole]
         self._arrays: list[npt.NDArray[Any]] = []
 
+    def keep(self) -> bool:
+        return False
+
     def boxes(self, shape: tuple[int, ...]) -> Sequence[Box]:
         return () if self._whole else self._boxes
 
@@ -108,6 +111,9 @@ class _Single(NewJax):
         self.identity: Hashable = ("object", id(leaf))
         self.dtype = name
         self.shape = shape
+
+    def keep(self) -> bool:
+        return False
 
 
 def like_jax(leaf: Any) -> FilledSink | str:

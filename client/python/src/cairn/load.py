@@ -39,6 +39,8 @@ class LoadRequest:
     device: Any
     strict: bool
     streams: int
+    have: str | None
+    """What `into` holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,13 @@ def _load(
         tree = {ROOT_LEAF[0]: into} if index.is_one_leaf else into
         plan = plan_into(index, tree, request.dtype, request.match, request.strict)
         jobs = [Job(t.entry.path, t.dtype, t.shape, t.cast, t.sink) for t in plan.tensors]
-        fetch(client, index.pinned, jobs, request.streams, progress)
+        have = ""
+        if request.have is not None:
+            # Once and for all: of several streams each would ask what the ref means.
+            have = f"uid:{client.native.get_checkpoint(request.have).uid}"
+            for job, tensor in zip(jobs, plan.tensors, strict=True):
+                job.holds = tensor.sink.keep()
+        fetch(client, index.pinned, jobs, request.streams, progress, have)
         values = dict(plan.values)
         for path, sink, number in plan.numbers:
             (memory,) = sink.open(sink.dtype, (), _native.format_path(path))

@@ -10,6 +10,7 @@ from cairn.progress import human_bytes
 
 if TYPE_CHECKING:
     from cairn.checkpoint import Checkpoint, Entry
+    from cairn.diff import DiffReport, EntryDiff
 
 _MOST_ROWS = 40
 _MOST_WIDTH = 60
@@ -69,6 +70,52 @@ def _listing_row(checkpoint: Checkpoint) -> tuple[str, ...]:
         ", ".join(checkpoint.tags),
         checkpoint.saved_by,
     )
+
+
+_DIFF = ("path", "difference", "base", "target", "changed", "abs max", "rel max", "L2")
+
+
+def diff_text(report: DiffReport) -> str:
+    """The totals, then a line for each of the first entries that differ."""
+    shown = [entry for entry in report if entry.difference != "equal"]
+    lines = [f"{report.base} -> {report.target}", f"  {report.summary()}"]
+    if shown:
+        lines += ["", *("  " + line for line in _aligned([_DIFF, *(_diff_row(e) for e in shown[:_MOST_ROWS])]))]
+    if len(shown) > _MOST_ROWS:
+        lines.append(f"  ... and {len(shown) - _MOST_ROWS} more")
+    return "\n".join(lines)
+
+
+def diff_html(report: DiffReport) -> str:
+    shown = [entry for entry in report if entry.difference != "equal"]
+    text = f"<div><b>{_escaped(report.base)} &rarr; {_escaped(report.target)}</b><br>{_escaped(report.summary())}"
+    if shown:
+        text += _html_table(_DIFF, [_diff_row(e) for e in shown[:_MOST_ROWS]])
+    if len(shown) > _MOST_ROWS:
+        text += f"... and {len(shown) - _MOST_ROWS} more"
+    return text + "</div>"
+
+
+def _diff_row(entry: EntryDiff) -> tuple[str, ...]:
+    numbers = entry.statistics
+    difference = f"{entry.difference} (close)" if entry.close else entry.difference
+    row = (entry.path, difference, _layout(entry.base), _layout(entry.target))
+    if numbers is None:
+        return (*row, "", "", "", "")
+    share = f"{numbers.changed} of {numbers.elements}"
+    if not numbers.has_values:
+        return (*row, share, "", "", "")
+    return (*row, share, f"{numbers.max_absolute:.4g}", f"{numbers.max_relative:.4g}", f"{numbers.norm:.4g}")
+
+
+def _layout(entry: Entry | None) -> str:
+    if entry is None:
+        return ""
+    if entry.kind == "tensor":
+        return f"{entry.dtype} {list(entry.shape or ())}"
+    if entry.kind == "asset":
+        return human_bytes(entry.nbytes)
+    return f"= {entry.target}" if entry.kind == "alias" else _value(entry)
 
 
 def _facts(checkpoint: Checkpoint) -> list[tuple[str, str]]:

@@ -9,9 +9,9 @@ import secrets
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from cairn import _native, records, session_key, tree
+from cairn import _native, arrays, records, session_key, tree
 from cairn.checkpoint import Checkpoint
 from cairn.errors import (
     AbortedError,
@@ -33,6 +33,15 @@ AssetContent: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str
 _MOST_KEYS = 20
 
 
+class _Missing:
+    def __repr__(self) -> str:
+        return "no tree"
+
+
+NO_TREE: Final = _Missing()
+"""In the place of a tree that is not given, since any value is one."""
+
+
 @dataclass(frozen=True, slots=True)
 class SaveResult:
     """What a save has done."""
@@ -49,6 +58,8 @@ class SaveResult:
     """Of these, what an earlier attempt had sent."""
     deduplicated_bytes: int
     """Of these, what was sent, but had been in the store already."""
+    sent_bytes: int = 0
+    """What went over the network for it: less, where the difference to `parent_tree` was sent."""
 
     def __str__(self) -> str:
         state = "saved" if self.checkpoint is not None else "sent, not committed"
@@ -64,6 +75,8 @@ class SaveRequest:
     assets: Mapping[str, AssetContent]
     metadata: Mapping[str, str]
     parent: str
+    parent_tree: Any
+    """The tree of the parent; :data:`NO_TREE` if it is not given."""
     tags: Sequence[str]
     overwrite: bool
     session_key: str | None
@@ -90,6 +103,8 @@ class SaveRequest:
             )
         if self.resume and self.session_key:
             raise InvalidArgumentError("resume=True derives a session key, so none can be given beside it")
+        if self.parent_tree is not NO_TREE and not self.parent:
+            raise InvalidArgumentError("parent_tree is what the parent holds; say with parent= which checkpoint that is")
         for key, value in self.metadata.items():
             if not isinstance(key, str) or not isinstance(value, str):
                 raise InvalidArgumentError(f"metadata {key!r}: {value!r}; expected texts by texts")
@@ -106,11 +121,12 @@ def save(client: Client, request: SaveRequest, node: Any, progress: ProgressCall
         map(_asset_bytes, assets.values())
     )
     meter = Meter(total, progress)
+    bases = {} if request.parent_tree is NO_TREE else _tensors(tree.flatten(request.parent_tree))
     writer = _open(client, request, metadata, flat, meter)
     checkpoint = None
     try:
         for item in items:
-            _put(writer, item)
+            _put(writer, item, bases.get(item.path))
         for name, content in assets.items():
             writer.put_asset(name, content)
         if request.commit and request.writers == 1:
@@ -148,6 +164,7 @@ def save(client: Client, request: SaveRequest, node: Any, progress: ProgressCall
         total,
         total if writer.nothing_to_send else done.skipped_bytes,
         done.deduplicated_bytes,
+        done.sent_bytes,
     )
 
 
@@ -226,16 +243,28 @@ def _still_there(client: Client, session: _native.Session) -> bool:
     return True
 
 
-def _put(writer: _native.SaveWriter, item: tree.Item) -> None:
+def _tensors(flat: tree.Flat) -> dict[tree.Path, arrays.Source]:
+    return {item.path: item.source for item in flat.items if isinstance(item, tree.Tensor)}
+
+
+def _put(writer: _native.SaveWriter, item: tree.Item, base: arrays.Source | None) -> None:
     if isinstance(item, tree.Value):
         writer.put_value(item.path, item.value)
     elif isinstance(item, tree.Alias):
         writer.put_alias(item.path, item.target)
     else:
         source = item.source
+        same = base is not None and base.dtype == source.dtype and tuple(base.shape) == tuple(source.shape)
+        had = {(part.offset, part.extent): part.memory for part in base.parts} if same and base is not None else {}
         for part in source.parts:
             writer.put_tensor(
-                item.path, source.dtype, source.shape, part.memory, offset=part.offset, extent=part.extent
+                item.path,
+                source.dtype,
+                source.shape,
+                part.memory,
+                offset=part.offset,
+                extent=part.extent,
+                base=had.get((part.offset, part.extent)),
             )
 
 

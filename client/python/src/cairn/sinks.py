@@ -41,6 +41,9 @@ class FilledSink(Sink, Protocol):
     makes_new: bool
     """It gives another object than the one in the tree."""
 
+    def keep(self) -> bool:
+        """Asks that the memory of open() hold what the array holds now. Whether it will."""
+
 
 class NewNumpy:
     """A new NumPy array."""
@@ -72,7 +75,12 @@ class FillNumpy:
         self._array = array
         self._box = box
         self._leaf = leaf
+        self._keep = False
         self._staged: npt.NDArray[Any] | None = None
+
+    def keep(self) -> bool:
+        self._keep = True
+        return True
 
     def boxes(self, shape: tuple[int, ...]) -> Sequence[Box]:
         return () if self._box is None else (self._box,)
@@ -81,6 +89,8 @@ class FillNumpy:
         if self._array.flags.c_contiguous and self._array.dtype.isnative:
             return (dtypes.byte_view(self._array),)
         self._staged = np.empty(self._array.shape, self._array.dtype.newbyteorder("="))
+        if self._keep:
+            self._staged[...] = self._array
         return (dtypes.byte_view(self._staged),)
 
     def close(self) -> Any:
@@ -100,6 +110,9 @@ class NewScalar:
         self.dtype = name
         self.shape: tuple[int, ...] = ()
         self._array = np.empty((), scalar.dtype.newbyteorder("="))
+
+    def keep(self) -> bool:
+        return False
 
     def boxes(self, shape: tuple[int, ...]) -> Sequence[Box]:
         return ()
@@ -125,6 +138,9 @@ class NewNumber:
         self.shape: tuple[int, ...] = ()
         self._kind = kind
         self._array = np.empty((), dtype)
+
+    def keep(self) -> bool:
+        return False
 
     def boxes(self, shape: tuple[int, ...]) -> Sequence[Box]:
         return ()

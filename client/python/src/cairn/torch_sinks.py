@@ -45,7 +45,12 @@ class FillTorch:
         self._tensor = tensor
         self._box = box
         self._leaf = leaf
+        self._keep = False
         self._staged: Any = None
+
+    def keep(self) -> bool:
+        self._keep = True
+        return True
 
     def boxes(self, shape: tuple[int, ...]) -> Sequence[Box]:
         return () if self._box is None else (self._box,)
@@ -55,6 +60,8 @@ class FillTorch:
             return (torch_arrays.host_bytes(self._tensor),)
         torch = importlib.import_module("torch")
         self._staged = torch.empty(self._tensor.shape, dtype=self._tensor.dtype, device="cpu")
+        if self._keep:
+            self._staged.copy_(self._tensor.detach())
         return (torch_arrays.host_bytes(self._staged),)
 
     def close(self) -> Any:
@@ -74,6 +81,9 @@ class ReplaceMeta(NewTorch):
         self.dtype = name
         self.shape = shape
         self.identity: Hashable = ("object", id(leaf))
+
+    def keep(self) -> bool:
+        return False
 
 
 def fill_torch(tensor: Any, shape: tuple[int, ...] | None, box: Box | None, leaf: Any) -> FilledSink | str:

@@ -174,5 +174,109 @@ TEST(GetAnswerTest, AnEndThatComesTooSoonIsDataLoss) {
               StatusIs(absl::StatusCode::kDataLoss, AllOf(HasSubstr("after 0 of 2"), HasSubstr("within entry \"a\""))));
 }
 
+Message WithHave(uint64_t entries) {
+  Message message = Message().Header(entries);
+  message.proto().mutable_header()->set_have_uid("h1");
+  return message;
+}
+
+Message Delta(uint64_t offset, const std::string& delta, uint32_t raw_bytes) {
+  Message message = Message().Chunk(offset, delta);
+  message.proto().mutable_chunk()->set_raw_bytes(raw_bytes);
+  message.proto().mutable_chunk()->set_base_digest("sixteen bytes...");
+  return message;
+}
+
+TEST(GetAnswerTest, ADeltaCountsAsWhatItMakesAndCanBeAskedForAgainAsBytes) {
+  GetAnswer answer;
+  CAIRN_ASSERT_OK(Feed(answer, {WithHave(2).Start("a", 4), Message().Chunk(0, "x")}));
+  EXPECT_EQ(answer.have_uid(), "h1");
+  CAIRN_ASSERT_OK(Delta(1, "d", 3).Finish().To(answer));
+  const GetAnswer::Chunk chunk = answer.TakeChunk();
+  EXPECT_TRUE(chunk.is_delta());
+  EXPECT_EQ(chunk.size(), 3u);
+  EXPECT_EQ(chunk.base_digest, "sixteen bytes...");
+  EXPECT_FALSE(answer.in_entry());
+
+  answer.Unread(chunk);
+  EXPECT_TRUE(answer.in_entry());
+  v1::GetTensorRequest request;
+  EXPECT_FALSE(answer.Resume(&request));
+  EXPECT_EQ(request.start_entry(), 0u);
+  EXPECT_EQ(request.start_offset(), 1u);
+  CAIRN_ASSERT_OK(Feed(answer, {Message().Header(2).Start("a", 4, 1).Chunk(1, "yzw").Finish(), Message().Start("b", 0), Message().Finish()}));
+  EXPECT_TRUE(answer.complete());
+}
+
+TEST(GetAnswerTest, RefusesDeltasThatNobodyAskedForOrThatMakeTooMuch) {
+  const std::vector<std::pair<std::vector<Message>, std::string>> cases = {
+      {{Message().Header(1).Start("a", 4), Delta(0, "d", 4)}, "none was asked for"},
+      {{WithHave(1).Start("a", 4), Delta(0, "d", 5)}, "of 5 bytes, expected 0 of 4"},
+      {{WithHave(1).Start("a", 4), Delta(0, "", 4)}, "a delta of 0 bytes"},
+      {{WithHave(1).Start("a", uint64_t{1} << 32), Delta(0, "d", UINT32_MAX)}, "a delta of 1 bytes that makes 4294967295"},
+  };
+  for (const auto& [messages, part] : cases) {
+    GetAnswer answer;
+    EXPECT_THAT(Feed(answer, messages), StatusIs(absl::StatusCode::kInternal, HasSubstr(part)));
+  }
+}
+
+v1::GetTensorResponse::FileChunk FileChunk(uint64_t offset, uint32_t bytes) {
+  v1::GetTensorResponse::FileChunk chunk;
+  chunk.set_offset(offset);
+  chunk.set_bytes(bytes);
+  chunk.set_file(3);
+  chunk.set_file_offset(500);
+  chunk.set_digest(std::string(16, 'd'));
+  return chunk;
+}
+
+TEST(GetAnswerTest, RangesOfFilesStandForBytes) {
+  GetAnswer answer;
+  Message message;
+  message.Header(1).Start("a", 30).Finish();
+  *message.proto().add_file_chunks() = FileChunk(0, 10);
+  *message.proto().add_file_chunks() = FileChunk(10, 20);
+  CAIRN_ASSERT_OK(message.To(answer));
+  const GetAnswer::Chunk chunk = answer.TakeChunk();
+  EXPECT_TRUE(chunk.is_file());
+  EXPECT_EQ(chunk.size(), 30u);
+  EXPECT_EQ(chunk.ranges[1].bytes, 20u);
+  EXPECT_EQ(chunk.ranges[1].file, 3u);
+  EXPECT_EQ(chunk.ranges[1].file_offset, 500u);
+  EXPECT_TRUE(answer.complete());
+  // They may turn out not to be there: then the bytes are asked for, from the same place on.
+  answer.Unread(chunk);
+  v1::GetTensorRequest request;
+  EXPECT_FALSE(answer.Resume(&request));
+  EXPECT_EQ(request.start_entry(), 0u);
+  EXPECT_EQ(request.start_offset(), 0u);
+}
+
+TEST(GetAnswerTest, RangesOfFilesThatMakeNoSenseAreRefused) {
+  const auto refused = [](const std::vector<v1::GetTensorResponse::FileChunk>& chunks, bool with_bytes = false) {
+    GetAnswer answer;
+    Message message;
+    message.Header(1).Start("a", 30);
+    if (with_bytes) message.Chunk(0, "abc");
+    for (const auto& chunk : chunks) *message.proto().add_file_chunks() = chunk;
+    EXPECT_THAT(message.To(answer), StatusIs(absl::StatusCode::kInternal, HasSubstr("a"))) << message.proto().DebugString();
+  };
+  refused({FileChunk(1, 10)});
+  refused({FileChunk(0, 31)});
+  refused({FileChunk(0, 10), FileChunk(11, 5)});
+  refused({FileChunk(0, 30), FileChunk(30, 1)});
+  refused({FileChunk(0, 0)});
+  refused({FileChunk(3, 10)}, /*with_bytes=*/true);
+  v1::GetTensorResponse::FileChunk bad_digest = FileChunk(0, 10);
+  bad_digest.set_digest("short");
+  refused({bad_digest});
+  GetAnswer answer;
+  Message message;
+  message.Header(1);
+  *message.proto().add_file_chunks() = FileChunk(0, 10);
+  EXPECT_THAT(message.To(answer), StatusIs(absl::StatusCode::kInternal, HasSubstr("no entry")));
+}
+
 }  // namespace
 }  // namespace cairn::client

@@ -10,6 +10,7 @@
 #include "common/delta/delta_kernels.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/attacks/cairndiff_attacks.h"
 
 namespace cairn {
 namespace {
@@ -148,35 +149,10 @@ TEST(DeltaTest, TheExampleOfTheFormatDocument) {
 }
 
 TEST(DeltaTest, RefusesWhatNoEncoderWrites) {
-  struct Attack {
-    std::string name, bytes, message;
-  };
-  const std::string base(64, 'a');
-  std::string sparse = Encode(base, Changed(base, 2, 0.1, 1), 2);
-  const std::vector<Attack> attacks = {
-      {"nothing", "", "no bytes"},
-      {"unknown mode", "\x05", "unknown mode 5"},
-      {"same and more", std::string("\x00x", 2), "behind its end"},
-      {"raw too short", "\x04" "abc", "3 raw bytes, expected 64"},
-      {"no unit", "\x02", "unit of 0 bytes"},
-      {"unit 3", "\x02\x03", "unit of 3 bytes"},
-      {"cut in a length", "\x03\x01\x80", "cut within a length"},
-      {"length beyond the end", "\x03\x01\xfc\x03", "of which there are 0"},
-      {"unknown coding", "\x03\x01\x07x", "unknown coding 3"},
-      {"short raw blob", "\x03\x01\x04x", "a blob of 1 bytes, expected 64"},
-      {"repeat of two", "\x03\x01\x0axx", "a repeated byte of 2"},
-      {"no zstd", "\x03\x01\x11" "abcd", "no zstd frame of 64 bytes"},
-      {"no changes", std::string("\x01\x02\x00\x00", 4), "0 changed units"},
-      {"too many changes", std::string("\x01\x02\x21\x21", 4), "33 changed units of 32"},
-      {"too few positions", std::string("\x01\x02\x02\x01", 4), "1 bytes of positions"},
-      {"too many positions", std::string("\x01\x02\x02\x09", 4), "9 bytes of positions"},
-      {"position outside", std::string("\x01\x02\x01\x01\x04\x20\x06\x02\x06\x00", 10), "lies outside"},
-      {"position wraps", std::string("\x01\x02\x02\x04\x10\x1f\xff\xff\x7f\x06\x02\x06\x00", 13), "lies outside"},
-      {"positions left", std::string("\x01\x02\x01\x02\x08\x01\x01\x06\x02\x06\x00", 11), "behind its positions"},
-      {"more behind", std::string("\x01\x02\x01\x01\x04\x02\x06\x02\x06\x00z", 11), "1 bytes behind its end"},
-  };
-  for (const Attack& attack : attacks) {
-    const absl::StatusOr<std::string> target = Apply(attack.bytes, base, base.size());
+  const std::string base = testing::CairnDiffAttackBase();
+  const std::string sparse = Encode(base, Changed(base, 2, 0.1, 1), 2);
+  for (const testing::DeltaAttack& attack : testing::DeltaAttacks()) {
+    const absl::StatusOr<std::string> target = Apply(attack.delta, base, base.size());
     EXPECT_TRUE(absl::IsDataLoss(target.status())) << attack.name << ": " << target.status();
     EXPECT_THAT(std::string(target.status().message()), HasSubstr(attack.message)) << attack.name;
   }

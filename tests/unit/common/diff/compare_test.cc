@@ -19,7 +19,7 @@ using ::testing::ElementsAre;
 
 struct Line {
   std::string what;
-  std::optional<TensorStatistics> statistics;
+  std::optional<TensorSummary> statistics;
   bool close = false;
 };
 
@@ -58,7 +58,7 @@ TEST(CompareTest, NumbersAreThoseOfTheDefinition) {
   MemoryCheckpoint base, target;
   base.Numbers<float>("w", Dtype::kFloat32, {1, 2, -4, 0, kNan, kInf, 5, 0});
   target.Numbers<float>("w", Dtype::kFloat32, {1, 2.5, -3, 1, kNan, 7, kNan, -0.0f});
-  const TensorStatistics s = *Compare(base, target)[0].second.statistics;
+  const TensorSummary s = *Compare(base, target)[0].second.statistics;
   EXPECT_EQ(s.elements, 8u);
   EXPECT_EQ(s.changed, 6u);  // 2.5, -3, 1, 7, nan, -0.0.
   EXPECT_EQ(s.outside, 5u);  // All of these but minus zero.
@@ -67,11 +67,11 @@ TEST(CompareTest, NumbersAreThoseOfTheDefinition) {
   EXPECT_EQ(s.base_infinite, 1u);
   EXPECT_EQ(s.target_infinite, 0u);
   EXPECT_EQ(s.max_absolute, 1);
-  EXPECT_DOUBLE_EQ(s.MeanAbsolute(), 2.5 / 5);
+  EXPECT_DOUBLE_EQ(s.mean_absolute, 2.5 / 5);
   EXPECT_EQ(s.max_relative, 0.25);
-  EXPECT_DOUBLE_EQ(s.MeanRelative(), (0.25 + 0.25) / 3);
-  EXPECT_DOUBLE_EQ(s.Norm(), std::sqrt(0.25 + 1 + 1));
-  EXPECT_DOUBLE_EQ(s.Cosine(), (1 + 5 + 12) / std::sqrt(21.0 * (1 + 6.25 + 9 + 1)));
+  EXPECT_DOUBLE_EQ(s.mean_relative, (0.25 + 0.25) / 3);
+  EXPECT_DOUBLE_EQ(s.norm, std::sqrt(0.25 + 1 + 1));
+  EXPECT_DOUBLE_EQ(s.cosine, (1 + 5 + 12) / std::sqrt(21.0 * (1 + 6.25 + 9 + 1)));
 }
 
 TEST(CompareTest, EveryDtypeHasItsNumbers) {

@@ -1,16 +1,21 @@
 #include "common/diff/exact_diff.h"
 
 #include <cmath>
+#include <filesystem>
+#include <optional>
 #include <string>
 
 #include "common/diff/content_digest.h"
+#include "common/diff/diff_asset.h"
 #include "common/diff/recover_reader.h"
 #include "common/format/cairndiff/cairndiff_format.h"
 #include "common/format/cairndiff/diff_file.h"
 #include "common/io/memory_io.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/attacks/cairndiff_attacks.h"
 #include "tests/testing/pattern_bytes.h"
+#include "tests/testing/temp_dir.h"
 #include "tests/unit/common/diff/random_checkpoint.h"
 
 namespace cairn {
@@ -72,6 +77,88 @@ TEST(ExactDiffTest, WhatIsRecoveredIsTheTargetForTwoHundredPairs) {
       ASSERT_TRUE(*bytes == pair.target.bytes(i)) << "seed " << seed << " entry " << i;
     }
   }
+}
+
+TEST(ExactDiffTest, PiecesThatAreKnownToBeEqualAreNotRead) {
+  MemoryCheckpoint base, target;
+  const std::string same = cairn::testing::PatternBytes(3 * kDiffPieceBytes, 1);
+  base.Tensor("w", Dtype::kInt8, {3 * kDiffPieceBytes}, same).Tensor("gone", Dtype::kInt8, {100}, same.substr(0, 100));
+  target.Tensor("w", Dtype::kInt8, {3 * kDiffPieceBytes}, same).Tensor("new", Dtype::kInt8, {100}, same.substr(0, 100));
+  target.bytes(0)[kDiffPieceBytes + 5] ^= 1;
+  ExactDiffReport read;
+  const std::string expected = DiffOf(base, target, &read);
+  const uint64_t base_read = base.bytes_read(), target_read = target.bytes_read();
+  const auto known = [](MemoryCheckpoint& of) {
+    return [&of](size_t entry, uint64_t piece) -> std::optional<cairn::Digest> {
+      return DigestOf(absl::string_view(of.bytes(entry)).substr(piece * kDiffPieceBytes, kDiffPieceBytes), DigestAlgorithm::kXxh3);
+    };
+  };
+  ExactDiffOptions options;
+  options.base_label = "team/run@1000";
+  options.target_label = "team/run@2000";
+  options.base_piece = known(base);
+  options.target_piece = known(target);
+  std::string file;
+  MemorySink sink(&file);
+  const absl::StatusOr<ExactDiffReport> report = WriteExactDiff(base, target, options, sink);
+  ASSERT_TRUE(report.ok()) << report.status();
+  ASSERT_TRUE(sink.Close().ok());
+  EXPECT_EQ(file, expected);
+  EXPECT_EQ(report->same_pieces, 2u);
+  EXPECT_EQ(base.bytes_read() - base_read, kDiffPieceBytes);
+  EXPECT_EQ(target.bytes_read() - target_read, kDiffPieceBytes + 100);
+}
+
+TEST(ExactDiffTest, ADiffThatNobodyCouldReadIsRefusedBeforeAnythingIsRead) {
+  MemoryCheckpoint base, target;
+  for (int i = 0; i < 50; ++i) {
+    base.Tensor(absl::StrCat("w", i), Dtype::kInt8, {100}, "a");
+    target.Tensor(absl::StrCat("w", i), Dtype::kInt8, {100}, "b");
+  }
+  const std::string whole = DiffOf(base, target);
+  base.Tensor("more", Dtype::kInt8, {100}, "a");
+  const uint64_t read = base.bytes_read();
+  ExactDiffOptions options;
+  options.max_index_bytes = 2000;
+  std::string file;
+  MemorySink sink(&file);
+  const absl::Status refused = WriteExactDiff(base, target, options, sink).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("readers accept at most 2000"));
+  EXPECT_EQ(base.bytes_read(), read);
+  EXPECT_EQ(sink.size(), 0u);
+}
+
+TEST(ExactDiffTest, TheBoundOfAnIndexIsNeverBelowIt) {
+  for (unsigned seed = 0; seed < 40; ++seed) {
+    RandomPair pair(seed);
+    const std::string diff = DiffOf(pair.base, pair.target);
+    const uint64_t index_bytes = ClaimedDiffIndexBytes(MemorySource(diff));
+    ASSERT_GT(index_bytes, 0u);
+    ExactDiffOptions options;
+    options.max_index_bytes = index_bytes - 1;
+    std::string file;
+    MemorySink sink(&file);
+    EXPECT_FALSE(WriteExactDiff(pair.base, pair.target, options, sink).ok()) << "seed " << seed;
+  }
+}
+
+TEST(DiffAssetTest, ADiffOnItsWayLiesInAFileWithoutAName) {
+  cairn::testing::TempDir folder;
+  RandomPair pair(3);
+  ExactDiffReport report;
+  const absl::StatusOr<std::unique_ptr<CheckpointReader>> asset =
+      MakeDiffAsset(pair.base, pair.target, ExactDiffOptions(), folder.path(), &report);
+  ASSERT_TRUE(asset.ok()) << asset.status();
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+  EXPECT_TRUE(StoresDiff((*asset)->index()));
+  EXPECT_EQ((*asset)->index().metadata.at(kDiffTargetDigestKey), report.target_content.ToHex());
+  const absl::StatusOr<std::string> bytes = ReadAll(**asset, 0);
+  ASSERT_TRUE(bytes.ok()) << bytes.status();
+  EXPECT_EQ(bytes->size(), report.diff_bytes);
+  const absl::StatusOr<std::unique_ptr<RecoverReader>> reader = Recover(pair.base, *bytes);
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  EXPECT_EQ(Digest(**reader), report.target_content.ToHex());
 }
 
 MemoryCheckpoint Model(char fill, size_t pieces = 3) {
@@ -156,6 +243,24 @@ TEST(ExactDiffTest, ADamagedDeltaIsToldFromAWrongBase) {
   const absl::Status status = ReadAll(**reader, 0).status();
   EXPECT_TRUE(absl::IsDataLoss(status)) << status;
   EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("a.cairndiff: the diff is damaged: \"w\"")));
+}
+
+TEST(ExactDiffTest, RefusesEveryHostileDiffForItsOwnReason) {
+  MemoryCheckpoint base;
+  base.Tensor("w", Dtype::kUint8, {64}, testing::CairnDiffAttackBase());
+  for (const testing::CairnDiffAttack& attack : testing::CairnDiffAttacks()) {
+    EXPECT_EQ(ReadDiffFile(MemorySource(attack.bytes, "a.cairndiff"), ReadLimits()).ok(), attack.message.empty() || attack.in_pieces)
+        << attack.name;
+    const auto reader = Recover(base, attack.bytes);
+    const absl::Status status = reader.ok() ? ReadAll(**reader, 0).status() : reader.status();
+    if (attack.message.empty()) {
+      EXPECT_TRUE(status.ok()) << attack.name << ": " << status;
+      continue;
+    }
+    EXPECT_TRUE(absl::IsDataLoss(status) || absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status))
+        << attack.name << ": " << status;
+    EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("a.cairndiff"), HasSubstr(attack.message))) << attack.name;
+  }
 }
 
 TEST(ContentDigestTest, DependsOnWhatIsSavedAndNotOnHow) {

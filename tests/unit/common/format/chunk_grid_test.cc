@@ -1,6 +1,9 @@
 #include "common/format/dcp/chunk_grid.h"
 
+#include <algorithm>
 #include <cstring>
+#include <ctime>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -69,6 +72,42 @@ TEST(ChunkGrid, AssemblesRunsLongAndShort) {
   // Rows of 80 KiB go straight to their place, columns of 4 bytes through the window, of which there are several.
   ExpectAssembles({3, 40'000}, 4, {{{0, 0}, {3, 20'000}}, {{0, 20'000}, {3, 20'000}}}, {1000, 1 << 20, 100'000'000});
   ExpectAssembles({400'000, 2}, 4, {{{0, 0}, {400'000, 1}}, {{0, 1}, {400'000, 1}}}, {4097, 1 << 20, 100'000'000});
+}
+
+TEST(ChunkGrid, AssemblesManyChunksInAnyOrder) {
+  // Bands of rows, each cut in columns of its own; the chunks come in no order.
+  std::vector<Box> boxes;
+  for (int64_t band = 0; band < 12; ++band) {
+    const int64_t columns = 1 + band % 4;
+    for (int64_t c = 0; c < columns; ++c) {
+      boxes.push_back({{band * 5, c * 12 / columns, 0}, {5, (c + 1) * 12 / columns - c * 12 / columns, 3}});
+    }
+  }
+  std::mt19937 random(1);
+  std::shuffle(boxes.begin(), boxes.end(), random);
+  ExpectAssembles({60, 12, 3}, 2, boxes, {1, 7, 72, 1000, 100'000'000});
+  std::vector<Box> columns;
+  for (int64_t c = 0; c < 40; ++c) columns.push_back({{0, 39 - c}, {7, 1}});
+  ExpectAssembles({7, 40}, 4, columns, {1, 3, 160, 100'000'000});
+}
+
+TEST(ChunkGrid, AWindowLooksAtTheChunksThatItTouches) {
+  // 100,000 chunks and as many windows: minutes if each looked at all of them.
+  constexpr int64_t kChunks = 100'000;
+  std::vector<Box> boxes;
+  for (int64_t i = 0; i < kChunks; ++i) boxes.push_back({{i * 4, 0}, {4, 2}});
+  CAIRN_ASSERT_OK_AND_ASSIGN(const ChunkGrid grid, ChunkGrid::Create({4 * kChunks, 2}, 1, boxes));
+  std::vector<char> scratch, dst(8);
+  size_t reads = 0;
+  const std::clock_t before = std::clock();
+  for (uint64_t at = 0; at < grid.byte_size(); at += 8) {
+    CAIRN_ASSERT_OK(grid.ReadAt(at, absl::MakeSpan(dst), &scratch, [&](size_t chunk, uint64_t offset, absl::Span<char> part) {
+      reads += chunk == at / 8 && offset == 0 && part.size() == 8;
+      return absl::OkStatus();
+    }));
+  }
+  EXPECT_EQ(reads, size_t{kChunks});
+  EXPECT_LT(std::clock() - before, 20 * CLOCKS_PER_SEC);
 }
 
 TEST(ChunkGrid, RefusesWhatIsNoCover) {

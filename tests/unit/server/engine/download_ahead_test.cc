@@ -55,6 +55,28 @@ TEST_F(DownloadAheadTest, LargeAndSmallEntriesComeAsTheyWereSaved) {
   EXPECT_EQ(budget_.in_use(), 0u);
 }
 
+TEST_F(DownloadAheadTest, DeltasAreReadAheadLikeEverythingElse) {
+  std::vector<TestTensor> model = Model();
+  CAIRN_ASSERT_OK(Save("run", 1, model));
+  for (int64_t step = 2; step <= 4; ++step) {
+    for (TestTensor& tensor : model) {
+      for (size_t at = static_cast<size_t>(step); at < tensor.bytes.size(); at += 100) tensor.bytes[at] ^= 1;
+    }
+    SessionSpec spec{.name = "run", .step = step, .client_key = absl::StrCat(step)};
+    CAIRN_ASSERT_OK_AND_ASSIGN(const Session session, engine_->BeginSave(spec, /*parent_is_previous=*/true));
+    CAIRN_ASSERT_OK(PutAll(session.id, 0, model));
+    CAIRN_ASSERT_OK_AND_ASSIGN(const CheckpointRow row, Commit(session.id));
+    EXPECT_LT(row.new_bytes * 5, row.logical_bytes);
+  }
+  for (const uint32_t chunk : {100u, 1u << 20}) {
+    DownloadRequest request;
+    request.chunk_bytes = chunk;
+    CAIRN_ASSERT_OK_AND_ASSIGN(const auto loaded, Load("run", request));
+    EXPECT_EQ(loaded, Bytes(model)) << chunk;
+  }
+  EXPECT_EQ(budget_.in_use(), 0u);
+}
+
 TEST_F(DownloadAheadTest, AResumedLoadGoesOnAnywhere) {
   const std::vector<TestTensor> model = {MakeTensor("a", Dtype::kUint8, {50'000}, 1), MakeTensor("b", Dtype::kUint8, {50'000}, 2)};
   CAIRN_ASSERT_OK(Save("run", 1, model));

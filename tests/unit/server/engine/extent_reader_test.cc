@@ -75,7 +75,7 @@ class WatchedStore final : public ObjectStore {
   std::vector<StoreRead> reads_ ABSL_GUARDED_BY(mu_);
 };
 
-const std::string kKey = "o";
+const Manifest kManifest{.objects = {"o"}};
 
 class ExtentReaderTest : public ::testing::Test {
  protected:
@@ -91,7 +91,7 @@ class ExtentReaderTest : public ::testing::Test {
 
   void ExpectRead(ExtentReader& reader, const Extent& extent) {
     uint32_t crc = 0;
-    CAIRN_ASSERT_OK_AND_ASSIGN(const Buffer bytes, reader.Read(kKey, extent, &crc));
+    CAIRN_ASSERT_OK_AND_ASSIGN(const Buffer bytes, reader.Read(kManifest, extent, &crc));
     EXPECT_TRUE(bytes.bytes() == absl::string_view(bytes_).substr(extent.offset, extent.raw_bytes)) << extent.offset;
     EXPECT_EQ(crc, Crc32c(bytes.bytes()));
   }
@@ -104,7 +104,7 @@ TEST_F(ExtentReaderTest, ReadsSmallNeighboursWithOneCall) {
   WatchedStore store(bytes_);
   ExtentReader reader(store, 0);
   const std::vector<Extent> extents = Extents(100, 4096);
-  for (const Extent& extent : extents) reader.WillRead(kKey, extent, /*checksum=*/true);
+  for (const Extent& extent : extents) reader.WillRead(kManifest, extent, /*checksum=*/true);
   EXPECT_EQ(reader.ahead_bytes(), 100u * 4096);
   reader.StartAhead(nullptr, nullptr);
   EXPECT_THAT(store.reads(), IsEmpty()) << "without threads it is read when it is wanted";
@@ -118,7 +118,7 @@ TEST_F(ExtentReaderTest, ReadsApartWhatDoesNotLieTogetherOrIsMuch) {
   ExtentReader reader(store, 1u << 20);
   const std::vector<Extent> small = Extents(8, 4096);
   const std::vector<Extent> large = Extents(3, 1u << 20);
-  for (const Extent& extent : {small[0], small[2], small[3], large[1], large[2]}) reader.WillRead(kKey, extent, false);
+  for (const Extent& extent : {small[0], small[2], small[3], large[1], large[2]}) reader.WillRead(kManifest, extent, false);
   for (const Extent& extent : {small[0], small[2], small[3], large[1], large[2]}) ExpectRead(reader, extent);
   EXPECT_THAT(store.reads(), ElementsAre(StoreRead{0, 4096}, StoreRead{8192, 8192}, StoreRead{1u << 20, 1u << 20},
                                          StoreRead{2u << 20, 1u << 20}));
@@ -129,7 +129,7 @@ TEST_F(ExtentReaderTest, OtherThreadsReadWhatComesWhileTheReaderIsElsewhere) {
   store.held_at = 0;
   ExtentReader reader(store, 0);
   const std::vector<Extent> extents = Extents(4, 1u << 20);
-  for (const Extent& extent : extents) reader.WillRead(kKey, extent, false);
+  for (const Extent& extent : extents) reader.WillRead(kManifest, extent, false);
   ThreadPool caller("caller", 1);
   absl::Notification done;
   reader.StartAhead(&pool_, nullptr);
@@ -151,11 +151,11 @@ TEST_F(ExtentReaderTest, AFailedReadAheadIsTheErrorOfWhoAsksForThatExtent) {
   store.fails_at = 5u << 19;  // In the third.
   ExtentReader reader(store, 0);
   const std::vector<Extent> extents = Extents(4, 1u << 20);
-  for (const Extent& extent : extents) reader.WillRead(kKey, extent, false);
+  for (const Extent& extent : extents) reader.WillRead(kManifest, extent, false);
   reader.StartAhead(&pool_, nullptr);
   ExpectRead(reader, extents[0]);
   ExpectRead(reader, extents[1]);
-  const absl::Status failed = reader.Read(kKey, extents[2]).status();
+  const absl::Status failed = reader.Read(kManifest, extents[2]).status();
   EXPECT_THAT(failed, StatusIs(absl::StatusCode::kInternal, HasSubstr("input/output error")));
   EXPECT_EQ(GetErrorInfo(failed).metadata.at("object"), "o");
   EXPECT_EQ(GetErrorInfo(failed).metadata.at("offset"), "2097152");
@@ -168,10 +168,10 @@ TEST_F(ExtentReaderTest, DamageIsThatOfTheOneExtentAmongItsNeighbours) {
   WatchedStore store(damaged);
   ExtentReader reader(store, 0);
   const std::vector<Extent> extents = Extents(4, 4096);
-  for (const Extent& extent : extents) reader.WillRead(kKey, extent, false);
+  for (const Extent& extent : extents) reader.WillRead(kManifest, extent, false);
   ExpectRead(reader, extents[0]);
   ExpectRead(reader, extents[1]);
-  EXPECT_THAT(reader.Read(kKey, extents[2]),
+  EXPECT_THAT(reader.Read(kManifest, extents[2]),
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr("object o, bytes 8192+4096: digest is")));
   ExpectRead(reader, extents[3]);
 }
@@ -180,11 +180,11 @@ TEST_F(ExtentReaderTest, OfAnObjectThatEndsTooEarlyTheExtentsBeforeTheEndAreWhol
   WatchedStore store(bytes_.substr(0, 3 * 4096 - 1));
   ExtentReader reader(store, 0);
   const std::vector<Extent> extents = Extents(4, 4096);
-  for (const Extent& extent : extents) reader.WillRead(kKey, extent, true);
+  for (const Extent& extent : extents) reader.WillRead(kManifest, extent, true);
   ExpectRead(reader, extents[0]);
   ExpectRead(reader, extents[1]);
   for (size_t i = 2; i < 4; ++i) {
-    EXPECT_THAT(reader.Read(kKey, extents[i]), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("leaves the object"))) << i;
+    EXPECT_THAT(reader.Read(kManifest, extents[i]), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("leaves the object"))) << i;
   }
 }
 
@@ -196,7 +196,7 @@ TEST_F(ExtentReaderTest, ItsEndWaitsForNoReadAndBeginsNone) {
     ThreadPool pool("read", 1);
     {
       ExtentReader reader(store, 0);
-      for (const Extent& extent : Extents(4, 1u << 20)) reader.WillRead(kKey, extent, false);
+      for (const Extent& extent : Extents(4, 1u << 20)) reader.WillRead(kManifest, extent, false);
       reader.StartAhead(&pool, std::make_shared<const ByteBudget::Reservation>(budget.TryAcquire(4u << 20)));
       store.arrived.WaitForNotification();
     }
@@ -219,7 +219,7 @@ TEST_F(ExtentReaderTest, WhatIsAnnouncedTwiceIsReadOnce) {
   WatchedStore store(bytes_);
   ExtentReader reader(store, 0);
   const std::vector<Extent> extents = Extents(2, 1u << 20);
-  for (const size_t i : {0u, 1u, 0u}) reader.WillRead(kKey, extents[i], false);
+  for (const size_t i : {0u, 1u, 0u}) reader.WillRead(kManifest, extents[i], false);
   EXPECT_EQ(reader.ahead_bytes(), 2u << 20);
 }
 

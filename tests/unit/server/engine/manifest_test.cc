@@ -38,7 +38,19 @@ absl::StatusOr<std::string> GoldenFile(const std::string& name) {
   return ReadSmallFile(std::string(CAIRN_SOURCE_DIR) + "/tests/golden/manifest/" + name, 1 << 20);
 }
 
+// A delta against a delta against bytes as they are, and planes that need no base.
+Manifest WithDeltas() {
+  Manifest manifest = Example();
+  const Digest digest = DigestOf("abcd", DigestAlgorithm::kXxh3);
+  manifest.objects.push_back("parent/0-cc");
+  manifest.bases = {ExtentOf("wxyz", 2, 0), {digest, 2, 100, 3, 4, ExtentEncoding::kDelta, 1}};
+  manifest.entries[0].shards[0].extents = {{digest, 0, 0, 2, 4, ExtentEncoding::kDelta, 2}};
+  manifest.entries[3].shards[0].extents = {{digest, 1, 5, 3, 2, ExtentEncoding::kDelta, 0}};
+  return manifest;
+}
+
 void ExpectSame(const Manifest& a, const Manifest& b) {
+  EXPECT_EQ(a.bases, b.bases);
   EXPECT_EQ(a.metadata, b.metadata);
   EXPECT_EQ(a.objects, b.objects);
   ASSERT_EQ(a.entries.size(), b.entries.size());
@@ -84,8 +96,75 @@ TEST(Manifest, TheGoldenFileOfVersion2IsReadAndWrittenByteForByte) {
   EXPECT_EQ(EncodeManifest(Example()), golden);
 }
 
+TEST(Manifest, TheGoldenFileOfVersion3IsReadAndWrittenByteForByte) {
+  CAIRN_ASSERT_OK_AND_ASSIGN(const std::string golden, GoldenFile("v3.manifest"));
+  CAIRN_ASSERT_OK_AND_ASSIGN(const Manifest decoded, DecodeManifest(golden));
+  ExpectSame(decoded, WithDeltas());
+  EXPECT_EQ(EncodeManifest(WithDeltas()), golden);
+}
+
+TEST(Manifest, WhatHasNoDeltasIsWrittenForThoseWhoKnowNone) {
+  EXPECT_EQ(EncodeManifest(Example())[8], 2);
+  EXPECT_EQ(EncodeManifest(WithDeltas())[8], 3);
+  Manifest planes = Example();
+  planes.entries[3] = WithDeltas().entries[3];
+  EXPECT_EQ(EncodeManifest(planes)[8], 3);
+  CAIRN_ASSERT_OK_AND_ASSIGN(const Manifest decoded, DecodeManifest(EncodeManifest(planes)));
+  ExpectSame(decoded, planes);
+}
+
+// Whoever follows references of a manifest that was read needs no care any more.
+TEST(Manifest, DeltasThatCannotBeReadAreDamage) {
+  const auto expect_damage = [](const Manifest& manifest, const std::string& what) {
+    EXPECT_THAT(DecodeManifest(EncodeManifest(manifest)), StatusIs(absl::StatusCode::kDataLoss, HasSubstr(what)));
+  };
+  Manifest beyond = WithDeltas();
+  beyond.entries[0].shards[0].extents[0].base = 3;
+  expect_damage(beyond, "base number 3 of 2 before it");
+  Manifest itself = WithDeltas();
+  itself.bases[1].base = 2;
+  expect_damage(itself, "base number 2 of 1 before it");
+  Manifest circle = WithDeltas();
+  circle.bases[0] = circle.bases[1];
+  circle.bases[0].base = 2;
+  expect_damage(circle, "base number 2 of 0 before it");
+  Manifest other_length = WithDeltas();
+  other_length.bases[0] = ExtentOf("wxyz?", 2, 0);
+  expect_damage(other_length, "delta of 4 bytes against a base of 5");
+  Manifest nothing = WithDeltas();
+  nothing.bases[1].stored_bytes = 0;
+  expect_damage(nothing, "delta of 0 bytes for 4");
+  Manifest too_much = WithDeltas();
+  too_much.bases[1].stored_bytes = 6;
+  expect_damage(too_much, "delta of 6 bytes for 4");
+  Manifest huge = WithDeltas();
+  huge.bases[1].raw_bytes = (16u << 20) + 1;
+  expect_damage(huge, "which may be 16777216");
+  Manifest unknown = WithDeltas();
+  unknown.bases[1].encoding = static_cast<ExtentEncoding>(2);
+  expect_damage(unknown, "extent encoding 2 is not known");
+  Manifest foreign = WithDeltas();
+  foreign.bases[0].object = 3;
+  expect_damage(foreign, "object number 3 of 3");
+}
+
+TEST(Manifest, AChainHasAnEnd) {
+  Manifest manifest = WithDeltas();
+  while (manifest.bases.size() < 64) {
+    manifest.bases.push_back(manifest.bases[1]);
+    manifest.bases.back().base = static_cast<uint32_t>(manifest.bases.size() - 1);
+  }
+  manifest.entries[0].shards[0].extents[0].base = 64;
+  CAIRN_EXPECT_OK(DecodeManifest(EncodeManifest(manifest)));
+  manifest.bases.push_back(manifest.bases[1]);
+  manifest.bases.back().base = 64;
+  manifest.entries[0].shards[0].extents[0].base = 65;
+  EXPECT_THAT(DecodeManifest(EncodeManifest(manifest)),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("chain of more than 64 deltas")));
+}
+
 TEST(Manifest, EveryFlippedBitIsNoticed) {
-  const std::string bytes = EncodeManifest(Example());
+  const std::string bytes = EncodeManifest(WithDeltas());
   for (size_t i = 0; i < bytes.size(); ++i) {
     std::string damaged = bytes;
     damaged[i] = static_cast<char>(damaged[i] ^ 0x10);
@@ -94,13 +173,13 @@ TEST(Manifest, EveryFlippedBitIsNoticed) {
 }
 
 TEST(Manifest, EveryTruncationIsNoticed) {
-  const std::string bytes = EncodeManifest(Example());
+  const std::string bytes = EncodeManifest(WithDeltas());
   for (size_t i = 0; i < bytes.size(); ++i) EXPECT_FALSE(DecodeManifest(bytes.substr(0, i)).ok()) << i;
 }
 
 TEST(Manifest, ANewerVersionAsksForANewerProgram) {
   std::string bytes = EncodeManifest(Example());
-  bytes[8] = 3;
+  bytes[8] = 4;
   EXPECT_THAT(DecodeManifest(bytes), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("newer cairnd")));
 }
 
@@ -123,13 +202,32 @@ TEST(SessionRecord, ComesBackAsItWas) {
   EXPECT_EQ(decoded.pieces[0].extents, record.pieces[0].extents);
 }
 
+SessionRecord RecordWithDeltas() {
+  SessionRecord record;
+  record.objects = {"s/0-1", "parent/0-1"};
+  record.bases = {ExtentOf("abcde", 1, 7)};
+  record.pieces.push_back({Entry::Tensor(KeyPath::Of({"w"}), Dtype::kUint8, {9}, 9), Box{{0}, {9}}, 4,
+                           {{DigestOf("abcdf", DigestAlgorithm::kXxh3), 0, 0, 3, 5, ExtentEncoding::kDelta, 1}}, true});
+  return record;
+}
+
+TEST(SessionRecord, DeltasComeBackAndRecordsWithoutThemAreAsBefore) {
+  const SessionRecord record = RecordWithDeltas();
+  EXPECT_EQ(EncodeSessionRecord(record)[0], 3);
+  CAIRN_ASSERT_OK_AND_ASSIGN(const SessionRecord decoded, DecodeSessionRecord(EncodeSessionRecord(record)));
+  EXPECT_EQ(decoded.bases, record.bases);
+  EXPECT_EQ(decoded.pieces[0].extents, record.pieces[0].extents);
+  EXPECT_EQ(EncodeSessionRecord({})[0], 2);
+}
+
 TEST(SessionRecord, EveryTruncationIsDataLoss) {
   SessionRecord record;
   record.objects = {"s/0-1"};
   record.pieces.push_back({Entry::Tensor(KeyPath::Of({"w"}), Dtype::kUint8, {9}, 9), Box{{0}, {9}}, 4, {ExtentOf("abcde", 0, 0)}, true});
-  const std::string bytes = EncodeSessionRecord(record);
-  for (size_t i = 0; i < bytes.size(); ++i) {
-    EXPECT_THAT(DecodeSessionRecord(bytes.substr(0, i)), StatusIs(absl::StatusCode::kDataLoss)) << i;
+  for (const std::string& bytes : {EncodeSessionRecord(record), EncodeSessionRecord(RecordWithDeltas())}) {
+    for (size_t i = 0; i < bytes.size(); ++i) {
+      EXPECT_THAT(DecodeSessionRecord(bytes.substr(0, i)), StatusIs(absl::StatusCode::kDataLoss)) << i;
+    }
   }
 }
 

@@ -94,5 +94,42 @@ TEST(PutStepTest, MoreBytesThanAChunkAreRefused) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("chunk of 1001 bytes")));
 }
 
+v1::PutTensorRequest DeltaMessage(uint32_t raw_bytes, size_t digest_bytes = 16) {
+  v1::PutTensorRequest message;
+  message.mutable_chunk()->set_offset(512);
+  message.mutable_chunk()->set_crc32c(7);
+  message.mutable_chunk()->set_raw_bytes(raw_bytes);
+  message.mutable_chunk()->set_base_digest(std::string(digest_bytes, 'd'));
+  return message;
+}
+
+TEST(PutStepTest, ADeltaCountsAsWhatItMakes) {
+  v1::PutTensorRequest message = DeltaMessage(900);
+  message.set_finish(true);
+  const absl::StatusOr<PutStep> step = Parse(message, "delta");
+  ASSERT_THAT(step, IsOk());
+  ASSERT_TRUE(step->delta.has_value());
+  EXPECT_EQ(step->delta->raw_bytes, 900u);
+  EXPECT_EQ(step->delta->crc32c, 7u);
+  EXPECT_EQ(step->bytes, 5u);
+  EXPECT_EQ(step->raw_bytes, 900u);
+  EXPECT_GE(step->memory, 905u) << "a small message must not be a way to have much memory";
+  EXPECT_TRUE(step->finish);
+}
+
+TEST(PutStepTest, ADeltaOfAnImpossibleSizeIsRefusedBeforeThereIsMemoryForIt) {
+  EXPECT_THAT(Parse(DeltaMessage(kMaxChunk + 1), "delta"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("makes 1001 bytes, expected at most 1000")));
+  EXPECT_THAT(Parse(DeltaMessage(UINT32_MAX), "delta"), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("at most 1000")));
+  EXPECT_THAT(Parse(DeltaMessage(3), "delta"), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("expected 1 to 4")));
+  EXPECT_THAT(Parse(DeltaMessage(100), ""), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("a delta of 0 bytes")));
+}
+
+TEST(PutStepTest, ADigestIsSixteenBytesAndOfADelta) {
+  EXPECT_THAT(Parse(DeltaMessage(100, 0), "delta"), IsOk());
+  EXPECT_THAT(Parse(DeltaMessage(100, 15), "delta"), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("15 bytes")));
+  EXPECT_THAT(Parse(DeltaMessage(0), "delta"), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("without raw_bytes")));
+}
+
 }  // namespace
 }  // namespace cairn

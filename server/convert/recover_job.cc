@@ -1,0 +1,99 @@
+#include "server/convert/recover_job.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "common/base/annotate.h"
+#include "common/base/status_macros.h"
+#include "common/convert/convert_plan.h"
+#include "common/diff/arithmetic.h"
+#include "common/diff/recover_reader.h"
+#include "common/format/cairndiff/diff_file.h"
+
+namespace cairn {
+namespace {
+
+// The windows of the conversion and of both readers; of an exact diff besides some 5 MiB for each of five pieces on their way.
+constexpr int kThreads = 2;
+constexpr uint64_t kArithmeticBytes = 32u << 20;
+constexpr uint64_t kExactBytes = 56u << 20;
+constexpr uint64_t kIndexFactor = 6;  // Of an index's bytes, once it is read: a piece of 17 bytes at least is a record of some 80.
+
+class RecoverJob {
+ public:
+  RecoverJob(CheckpointEngine& engine, const AllowedRoots& roots, const RecoverRequest& request, const Cancellation& cancellation,
+             const std::function<void(const ConvertProgress&)>& report)
+      : context_{engine, roots}, request_(request), cancellation_(cancellation), report_(report) {}
+
+  absl::StatusOr<RecoverResult> Run(ByteBudget& budget) {
+    CAIRN_RETURN_IF_ERROR(CheckOutput(request_.output.place));
+    if (request_.arithmetic) {
+      CAIRN_RETURN_IF_ERROR(Add(budget));
+    } else {
+      CAIRN_RETURN_IF_ERROR(Apply(budget));
+    }
+    return std::move(result_);
+  }
+
+ private:
+  absl::Status Apply(ByteBudget& budget) {
+    CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<ByteSource> diff, OpenDiffBytes(context_, request_.diff, "diff"));
+    CAIRN_ASSIGN_OR_RETURN(const DiffPlace base, OpenDiffPlace(context_, request_.base, "base"));
+    const uint64_t index_bytes = std::min(ClaimedDiffIndexBytes(*diff), ReadLimits().max_header_bytes);
+    const ByteBudget::Reservation memory = budget.AcquireBlocking(kExactBytes + kIndexFactor * index_bytes);
+    CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<RecoverReader> reader,
+                           RecoverReader::Open(*base.side.reader, std::move(diff), ReadLimits(), cancellation_, kThreads));
+    CAIRN_RETURN_IF_ERROR(Write(*reader, base.uid, request_.float_dtype));
+    // What was cast is no longer what the digest is of.
+    if (!request_.float_dtype.has_value()) result_.target_digest = reader->diff().target.content.ToHex();
+    return absl::OkStatus();
+  }
+
+  absl::Status Add(ByteBudget& budget) {
+    CAIRN_ASSIGN_OR_RETURN(const DiffPlace base, OpenDiffPlace(context_, request_.base, "base"));
+    CAIRN_ASSIGN_OR_RETURN(const DiffPlace diff, OpenDiffPlace(context_, request_.diff, "diff"));
+    const ByteBudget::Reservation memory = budget.AcquireBlocking(kArithmeticBytes);
+    CAIRN_ASSIGN_OR_RETURN(
+        const std::unique_ptr<ArithmeticReader> sum,
+        ArithmeticReader::Open(*base.side.reader, *diff.side.reader, {ArithmeticOperation::kSum, request_.float_dtype}));
+    return Write(*sum, base.uid, std::nullopt);
+  }
+
+  absl::Status Write(CheckpointReader& reader, const std::string& base_uid, std::optional<Dtype> float_dtype) {
+    PlanOptions plan_options;
+    plan_options.float_dtype = float_dtype;
+    CAIRN_ASSIGN_OR_RETURN(const ConvertPlan plan, MakeConvertPlan(reader.index(), plan_options));
+    OutputRequest request = request_.output;
+    request.parent = base_uid;
+    absl::StatusOr<JobOutput> output = JobOutput::Open(context_, request, reader.index().metadata);
+    if (!output.ok()) return Annotate(output.status(), "the output");
+    if (!output->committed().has_value()) {
+      ConvertOptions options;
+      options.cancellation = cancellation_;
+      options.progress = [this](const ConvertProgress& progress) {
+        result_.progress = progress;
+        if (report_) report_(progress);
+      };
+      CAIRN_RETURN_IF_ERROR(RunConvert(reader, plan, output->writer(), options));
+    }
+    result_.checkpoint = output->committed();
+    return absl::OkStatus();
+  }
+
+  const PlaceContext context_;
+  const RecoverRequest& request_;
+  const Cancellation& cancellation_;
+  const std::function<void(const ConvertProgress&)>& report_;
+  RecoverResult result_;
+};
+
+}  // namespace
+
+absl::StatusOr<RecoverResult> RunRecoverJob(CheckpointEngine& engine, const AllowedRoots& roots, ByteBudget& budget,
+                                            const RecoverRequest& request, const Cancellation& cancellation,
+                                            const std::function<void(const ConvertProgress&)>& report) {
+  return RecoverJob(engine, roots, request, cancellation, report).Run(budget);
+}
+
+}  // namespace cairn

@@ -1,0 +1,503 @@
+"""Checkpoints behind URLs: sources over http and S3, targets in S3, from the command line and in a daemon.
+
+CAIRN_BIN and CAIRND_BIN name the binaries. The S3 server is moto's, which checks signatures; the judges of bytes are boto3,
+safetensors and torch. All servers are on this machine.
+"""
+
+import json
+import os
+import pathlib
+import resource
+import signal
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load, load_file, save, save_file
+from url_servers import FileServer, Gate, S3Server, another_range, drop_in_the_middle, ignore_range, replaced_by, reset, stall, unavailable, with_answer
+
+CAIRN = os.environ.get("CAIRN_BIN")
+CAIRND = os.environ.get("CAIRND_BIN")
+pytestmark = pytest.mark.skipif(not (CAIRN and CAIRND), reason="CAIRN_BIN and CAIRND_BIN name no binaries")
+CLEAN = {name: value for name, value in os.environ.items() if not (name.startswith("AWS_") or "proxy" in name.lower() or "CA_BUNDLE" in name or "SSL_CERT" in name)}
+ENVIRONMENT = {**CLEAN, "CAIRN_SERVER": "unix:/nonexistent/cairn.sock", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
+USAGE, NOT_FOUND, PRECONDITION, UNREACHABLE = 2, 3, 4, 6
+
+
+def cairn(*arguments, **environment):
+    return subprocess.run([CAIRN, *map(str, arguments)], capture_output=True, text=True, env={**ENVIRONMENT, **environment}, timeout=120)
+
+
+def done(*arguments, **environment):
+    result = cairn(*arguments, **environment)
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def refused(code, *arguments, **environment):
+    result = cairn(*arguments, **environment)
+    assert result.returncode == code, (result.returncode, result.stdout, result.stderr)
+    return result.stderr
+
+
+def same(a, b):
+    assert a.keys() == b.keys()
+    for key in a:
+        assert a[key].dtype == b[key].dtype and a[key].shape == b[key].shape and a[key].tobytes() == b[key].tobytes(), key
+
+
+@pytest.fixture(scope="module")
+def state():
+    generator = np.random.default_rng(1)
+    tensors = {f"layers.{i}.weight": generator.standard_normal((300, 700), np.float32) for i in range(6)}
+    return {**tensors, "step": np.array(7), "empty": np.zeros((0, 3), np.float32)}
+
+
+@pytest.fixture(scope="module")
+def large():
+    """40 MiB that do not compress, in one tensor of 24 MiB and several smaller ones."""
+    generator = np.random.default_rng(2)
+    sizes = [24 << 20] + [2 << 20] * 8
+    return {f"t{i}": generator.integers(0, 256, size, np.uint8) for i, size in enumerate(sizes)}
+
+
+@pytest.fixture
+def server():
+    server = FileServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory):
+    server = S3Server(tmp_path_factory.mktemp("s3"))
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def sharded(server, state, tmp_path):
+    """A Hugging Face folder of shards, on the server and here."""
+    folder = tmp_path / "hf"
+    folder.mkdir()
+    names = sorted(state)
+    halves = {"model-00001-of-00002.safetensors": names[:4], "model-00002-of-00002.safetensors": names[4:]}
+    for file, keys in halves.items():
+        save_file({key: state[key] for key in keys}, folder / file)
+    index = {"metadata": {}, "weight_map": {key: file for file, keys in halves.items() for key in keys}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    (folder / "config.json").write_text('{"hidden_size": 700}')
+    for path in folder.iterdir():
+        server.files[f"/org/model/resolve/main/{path.name}"] = path.read_bytes()
+    return folder
+
+
+# Over http.
+
+
+def test_a_sharded_model_over_http_becomes_the_easylm_file_that_its_copy_here_becomes(server, sharded, tmp_path):
+    url = server.url("/org/model/resolve/main/model.safetensors.index.json")
+    done("convert", url, f"params::{tmp_path}/over_http", "--drop-unsupported")
+    done("convert", sharded, f"params::{tmp_path}/from_here", "--drop-unsupported")
+    assert (tmp_path / "over_http").read_bytes() == (tmp_path / "from_here").read_bytes()
+
+
+def test_configurations_beside_an_index_over_http_are_found(server, sharded, state, tmp_path):
+    done("convert", server.url("/org/model/resolve/main/model.safetensors.index.json"), f"{tmp_path}/copy/", "--to", "safetensors")
+    same(state, load_file(tmp_path / "copy/model.safetensors"))
+    assert (tmp_path / "copy/config.json").read_bytes() == (sharded / "config.json").read_bytes()
+
+
+def test_an_index_cannot_name_what_is_not_beside_it(server, state):
+    for evil in ("../secret.safetensors", "/secret.safetensors", "http://127.0.0.1:1/x.safetensors", "a/../../secret.safetensors"):
+        server.files["/secret.safetensors"] = server.files["/dir/secret.safetensors"] = save(state)
+        server.files["/dir/model.safetensors.index.json"] = json.dumps({"weight_map": {key: evil for key in state}}).encode()
+        assert cairn("show", server.url("/dir/model.safetensors.index.json")).returncode != 0
+    assert not [path for path, _, _ in server.log if "secret" in path and ".." not in path]
+
+
+def test_showing_a_file_takes_few_requests_and_few_bytes(server, large):
+    server.files["/large.safetensors"] = save(large)
+    done("show", server.url("/large.safetensors"))
+    assert len(server.log) <= 3 and server.sent <= 256 << 10
+
+
+def test_reading_a_file_takes_each_byte_about_once_and_in_large_requests(server, large, tmp_path):
+    body = server.files["/large.safetensors"] = save(large)
+    done("convert", server.url("/large.safetensors"), tmp_path / "out.safetensors")
+    same(large, load_file(tmp_path / "out.safetensors"))
+    assert server.sent <= 1.1 * len(body) and len(server.log) <= 20
+
+
+def test_torch_files_are_read_over_http(server, tmp_path):
+    tensors = {"a": torch.randn(500, 300), "b": torch.arange(10)}
+    torch.save(tensors, tmp_path / "model.pt")
+    server.files["/model.pt"] = (tmp_path / "model.pt").read_bytes()
+    done("convert", server.url("/model.pt"), tmp_path / "out.safetensors")
+    same({name: tensor.numpy() for name, tensor in tensors.items()}, load_file(tmp_path / "out.safetensors"))
+
+
+@pytest.mark.parametrize("faults", [[unavailable, unavailable], [None, drop_in_the_middle, drop_in_the_middle], [reset, None, reset], [drop_in_the_middle]])
+def test_what_fails_for_a_while_is_tried_again(server, large, tmp_path, faults):
+    server.files["/m.safetensors"] = save(large)
+    server.faults["/m.safetensors"].extend(faults)
+    done("convert", server.url("/m.safetensors"), tmp_path / "out.safetensors")
+    same(large, load_file(tmp_path / "out.safetensors"))
+    # What came before a break is not asked for again.
+    assert server.sent <= 1.2 * len(server.files["/m.safetensors"])
+
+
+def test_a_server_that_stands_still_is_left_and_asked_again(server, state, tmp_path):
+    server.files["/m.safetensors"] = save(state)
+    server.faults["/m.safetensors"].extend([None, stall])
+    done("convert", server.url("/m.safetensors"), tmp_path / "out.safetensors", CAIRN_URL_TIMEOUT="1")
+    same(state, load_file(tmp_path / "out.safetensors"))
+
+
+def test_what_stays_broken_ends_after_some_tries(server, state):
+    server.files["/m.safetensors"] = save(state)
+    server.faults["/m.safetensors"].extend([unavailable] * 100)
+    said = refused(UNREACHABLE, "show", server.url("/m.safetensors"))
+    assert "503" in said and "tried 6 times" in said and "daemon" not in said
+    assert len(server.log) == 6
+
+
+def test_a_file_that_is_missing_is_not_tried_again(server):
+    assert "404" in refused(NOT_FOUND, "show", server.url("/nothing.safetensors"))
+    assert len(server.log) == 1
+
+
+@pytest.mark.parametrize(
+    "fault, words",
+    [
+        (ignore_range, "no ranges"),
+        (another_range, "asked for bytes"),
+        (with_answer(content_range="bytes 0-70000/*"), "Content-Range"),
+        (with_answer(headers=[("Content-Encoding", "gzip")]), "gzip"),
+        (with_answer(etag='"another"'), "has changed"),
+        (with_answer(extra=b"more"), "more than"),
+    ],
+)
+def test_answers_that_are_not_what_was_asked_for_are_refused(server, large, tmp_path, fault, words):
+    server.files["/m.safetensors"] = save(large)
+    server.faults["/m.safetensors"].extend([None] + [fault] * 10)
+    assert words in refused(PRECONDITION, "convert", server.url("/m.safetensors"), tmp_path / "out.safetensors")
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_a_server_without_ranges_is_refused_before_the_file_comes_but_small_files_are_taken(server, large, state, tmp_path):
+    server.files["/m.safetensors"] = save(large)
+    server.faults["/m.safetensors"].extend([ignore_range])
+    assert "no ranges" in refused(PRECONDITION, "show", server.url("/m.safetensors"))
+    small = {"step": state["step"]}
+    server.files["/small.safetensors"] = save(small)
+    server.faults["/small.safetensors"].extend([ignore_range])
+    done("convert", server.url("/small.safetensors"), tmp_path / "small.safetensors")
+    same(small, load_file(tmp_path / "small.safetensors"))
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_never_mixed(server, large, tmp_path):
+    other = save({name: tensor[::-1].copy() for name, tensor in large.items()})
+    server.files["/m.safetensors"] = save(large)
+    server.faults["/m.safetensors"].extend([None, None, replaced_by(other)])
+    assert "has changed" in refused(PRECONDITION, "convert", server.url("/m.safetensors"), tmp_path / "out.safetensors")
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_a_size_that_is_a_lie_takes_no_memory(server, state):
+    body = save(state)
+    server.files["/m.safetensors"] = body
+    server.faults["/m.safetensors"].extend([with_answer(content_range=f"bytes 0-65535/{1 << 62}", length=1 << 50)] * 10)
+    result = subprocess.run([CAIRN, "show", server.url("/m.safetensors")], capture_output=True, text=True, env=ENVIRONMENT, timeout=60,
+                            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30)))
+    assert result.returncode in (1, PRECONDITION, 5, UNREACHABLE), result.stderr
+
+
+def test_redirects_are_followed_without_credentials_for_others(server, state, tmp_path):
+    other = FileServer({"/cdn/blob": save(state)})
+    try:
+        server.redirects["/org/m.safetensors"] = other.url("/cdn/blob") + "?signature=s3cret"
+        url = server.url("/org/m.safetensors").replace("http://", "http://me:pass@")
+        done("convert", url, tmp_path / "out.safetensors")
+        same(state, load_file(tmp_path / "out.safetensors"))
+        assert all("Authorization" in headers for _, _, headers in server.log)
+        assert other.log and not any("Authorization" in headers for _, _, headers in other.log)
+        # The place that a redirect gave is used again, and only for a while is the first one asked.
+        assert len(server.log) < len(other.log) or len(server.log) == 1
+    finally:
+        other.close()
+
+
+def test_certificates_are_checked(state, tmp_path):
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem", *names], check=True, capture_output=True)
+    server = FileServer({"/m.safetensors": save(state)}, certificate=(tmp_path / "cert.pem", tmp_path / "key.pem"))
+    plain = FileServer({"/m.safetensors": save(state)})
+    try:
+        said = refused(UNREACHABLE, "show", server.url("/m.safetensors"))
+        assert "certificate" in said and "SSL_CERT_FILE" in said and not server.log
+        for name in ("SSL_CERT_FILE", "CURL_CA_BUNDLE"):
+            done("show", server.url("/m.safetensors"), **{name: str(tmp_path / "cert.pem")})
+        # What came in secret is not asked for again in the open.
+        server.redirects["/open.safetensors"] = plain.url("/m.safetensors")
+        assert "not encrypted" in refused(PRECONDITION, "show", server.url("/open.safetensors"), SSL_CERT_FILE=str(tmp_path / "cert.pem"))
+        assert not plain.log
+    finally:
+        server.close()
+        plain.close()
+
+
+def test_redirects_in_a_circle_end(server):
+    server.redirects["/a"] = "/b"
+    server.redirects["/b"] = server.url("/a")
+    assert "redirects" in refused(PRECONDITION, "show", server.url("/a"))
+    assert len(server.log) <= 7
+
+
+def test_nothing_secret_is_printed(server, state, tmp_path):
+    server.files["/m.safetensors"] = save(state)
+    url = server.url("/m.safetensors").replace("http://", "http://me:pa55@") + "?token=s3cret"
+    results = [cairn("show", url), cairn("show", url, "--json"), cairn("convert", url, tmp_path / "a.safetensors", "--json"), cairn("verify", url), cairn("diff", url, url)]
+    missing = url.replace("m.safetensors", "gone.safetensors")
+    results += [cairn("show", missing), cairn("convert", tmp_path / "a.safetensors", missing), cairn("import", url, "a@1"), cairn("convert", f"server::{url}", "ref::a@1")]
+    assert [result.returncode for result in results[:5]] == [0] * 5, [result.stderr for result in results]
+    for result in results:
+        assert "s3cret" not in result.stdout + result.stderr and "pa55" not in result.stdout + result.stderr
+
+
+def test_nothing_is_written_over_http(server, state, tmp_path):
+    save_file(state, tmp_path / "in.safetensors")
+    assert "nothing can be written over http" in refused(USAGE, "convert", tmp_path / "in.safetensors", server.url("/out.safetensors"))
+    assert not server.log
+
+
+def test_a_url_and_a_file_are_compared(server, state, tmp_path):
+    save_file(state, tmp_path / "here.safetensors")
+    server.files["/there.safetensors"] = (tmp_path / "here.safetensors").read_bytes()
+    done("diff", tmp_path / "here.safetensors", server.url("/there.safetensors"))
+
+
+def test_urls_that_cannot_be_are_mistakes_of_usage():
+    for url in ("http://", "https://h:99999/x", "s3:///key", "https://127.0.0.1/folder/"):
+        refused(USAGE, "show", url)
+
+
+# S3.
+
+
+def test_a_torch_file_in_s3_becomes_a_safetensors_folder_in_s3(s3, tmp_path):
+    tensors = {f"layers.{i}.weight": torch.randn(400, 300) for i in range(8)}
+    torch.save(tensors, tmp_path / "model.pt")
+    s3.put("in/model v1+x=%41.pt", (tmp_path / "model.pt").read_bytes())
+    done("convert", "s3://models/in/model v1+x=%41.pt", "s3://models/out/sf/", "--to", "safetensors", "--max-shard-size", "1MB", **s3.environment())
+    index = json.loads(s3.get("out/sf/model.safetensors.index.json"))
+    found = {}
+    for file in set(index["weight_map"].values()):
+        found.update(load(s3.get(f"out/sf/{file}")))
+    same({name: tensor.numpy() for name, tensor in tensors.items()}, found)
+    # The file that makes sense of the others comes last.
+    written = [path for method, path in s3.requests() if method in ("PUT", "POST") and "/out/sf/" in path]
+    assert written[-1].startswith("/models/out/sf/model.safetensors.index.json")
+    # And a folder is read back; its listing has more than one page.
+    done("convert", "s3://models/out/sf", tmp_path / "back.safetensors", **s3.environment())
+    same(found, load_file(tmp_path / "back.safetensors"))
+    assert len(s3.keys("out/sf/")) > 3
+
+
+def test_a_large_file_goes_up_in_parts_and_is_whole(s3, large, tmp_path):
+    save_file(large, tmp_path / "in.safetensors")
+    done("convert", tmp_path / "in.safetensors", "s3://models/large.safetensors", **s3.environment())
+    assert s3.get("large.safetensors") == (tmp_path / "in.safetensors").read_bytes()
+    assert s3.client.head_object(Bucket="models", Key="large.safetensors")["ETag"].endswith('-3"')
+    assert not s3.uploads()
+    done("show", "s3://models/large.safetensors", "--values", **s3.environment())
+    done("verify", "s3://models/large.safetensors", **s3.environment())
+
+
+def test_what_is_there_is_replaced_only_if_asked(s3, state, tmp_path):
+    save_file(state, tmp_path / "in.safetensors")
+    s3.put("taken/model.safetensors", b"old")
+    for target in ("s3://models/taken/model.safetensors", "s3://models/taken/", "s3://models/taken"):
+        said = refused(PRECONDITION, "convert", tmp_path / "in.safetensors", target, "--to", "safetensors", **s3.environment())
+        assert "--overwrite" in said
+        assert s3.get("taken/model.safetensors") == b"old"
+    done("convert", tmp_path / "in.safetensors", "s3://models/taken/model.safetensors", "--overwrite", **s3.environment())
+    same(state, load(s3.get("taken/model.safetensors")))
+
+
+def started(arguments, environment):
+    return subprocess.Popen([CAIRN, *map(str, arguments)], env={**ENVIRONMENT, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_program_that_dies_in_an_upload_leaves_no_object(s3, large, tmp_path, how):
+    save_file(large, tmp_path / "in.safetensors")
+    gate = Gate(s3.port, after=20 << 20)
+    key = f"killed-{how}.safetensors"
+    try:
+        process = started(["convert", tmp_path / "in.safetensors", f"s3://models/{key}"], s3.environment(gate.endpoint))
+        assert gate.reached.wait(timeout=60)
+        process.send_signal(how)
+        process.wait(timeout=60)
+        process.stderr.close()
+    finally:
+        gate.close()
+    assert process.returncode != 0
+    assert s3.get(key) is None
+    # Whoever can still say so gives the parts back.
+    assert (key in s3.uploads()) == (how == signal.SIGKILL)
+
+
+def test_an_upload_that_breaks_is_tried_again(s3, large, tmp_path):
+    save_file(large, tmp_path / "in.safetensors")
+    gate = Gate(s3.port, after=20 << 20)
+    try:
+        # The connection stands still until the client gives up on it; the next one passes.
+        done("convert", tmp_path / "in.safetensors", "s3://models/again.safetensors", **s3.environment(gate.endpoint), CAIRN_URL_TIMEOUT="2")
+    finally:
+        gate.close()
+    assert s3.get("again.safetensors") == (tmp_path / "in.safetensors").read_bytes()
+
+
+def test_wrong_credentials_are_named_and_not_shown(s3, state, tmp_path):
+    s3.put("m.safetensors", save(state))
+    wrong = {**s3.environment(), "AWS_SECRET_ACCESS_KEY": "not-the-secret-one"}
+    said = refused(1, "show", "s3://models/m.safetensors", **wrong)
+    assert "SignatureDoesNotMatch" in said and "not-the-secret-one" not in said
+    assert "AWS_ACCESS_KEY_ID" in refused(PRECONDITION, "show", "s3://models/m.safetensors")
+    assert "s3://models/nothing" in refused(NOT_FOUND, "show", "s3://models/nothing", **s3.environment())
+
+
+def test_credentials_may_be_a_profile(s3, state, tmp_path):
+    s3.put("m.safetensors", save(state))
+    (tmp_path / "credentials").write_text(f"[default]\naws_access_key_id = no\naws_secret_access_key = no\n[work]\naws_access_key_id = {s3.key}\naws_secret_access_key={s3.secret}\n")
+    (tmp_path / "config").write_text(f"[profile work]\nregion = us-east-1\nendpoint_url = {s3.endpoint}\n")
+    done("show", "s3://models/m.safetensors", AWS_PROFILE="work", AWS_SHARED_CREDENTIALS_FILE=str(tmp_path / "credentials"), AWS_CONFIG_FILE=str(tmp_path / "config"))
+
+
+def test_what_s3_cannot_do_is_said(s3, state, tmp_path):
+    save_file(state, tmp_path / "in.safetensors")
+    for option in ("--resume", "--assets-beside"):
+        assert option in refused(USAGE, "convert", tmp_path / "in.safetensors", "s3://models/x.safetensors", option, **s3.environment())
+
+
+# A daemon.
+
+
+class Daemon:
+    def __init__(self, folder, *options, **environment):
+        self.socket = folder / "s"
+        self.environment = {"CAIRN_SERVER": f"unix:{self.socket}"}
+        arguments = [CAIRND, "--data-dir", folder / "data", "--listen=", "--unix-socket", self.socket, *options]
+        self.log = folder / "log"
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen(list(map(str, arguments)), stdout=log, stderr=log, env={**ENVIRONMENT, **environment})
+        while "serving" not in self.log.read_text():
+            assert self.process.poll() is None, self.log.read_text()
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(timeout=60)
+
+    def done(self, *arguments, **environment):
+        return done(*arguments, **self.environment, **environment)
+
+    def refused(self, *arguments):
+        result = cairn(*arguments, **self.environment)
+        assert result.returncode != 0, result.stdout
+        return result.stderr
+
+
+@pytest.fixture
+def daemon(tmp_path_factory, server, s3, request):
+    folder = pathlib.Path(tmp_path_factory.mktemp("d"))
+    allowed = f"{server.base}/models/,s3://models/team/"
+    daemon = Daemon(folder, "--allowed-urls", allowed, **s3.environment())
+    yield daemon
+    daemon.stop()
+
+
+def test_a_url_is_pushed_and_a_second_push_sends_nothing(daemon, server, s3, state):
+    server.files["/x.safetensors"] = save(state)
+    s3.put("x.safetensors", save(state))
+    for source in (server.url("/x.safetensors"), "s3://models/x.safetensors"):
+        ref = f"team/{source[:2]}@1"
+        daemon.done("push", source, ref, **s3.environment())
+        assert json.loads(daemon.done("push", source, ref, "--json", **s3.environment()).stdout)["already_there"]
+        daemon.done("diff", source, ref, **s3.environment())
+    # Another state of the file is another push.
+    server.files["/x.safetensors"] = save({"step": state["step"]})
+    assert "exists" in daemon.refused("push", server.url("/x.safetensors"), "team/ht@1")
+
+
+def test_a_ref_is_pulled_into_s3(daemon, s3, state, tmp_path):
+    save_file(state, tmp_path / "in.safetensors")
+    daemon.done("push", tmp_path / "in.safetensors", "team/pulled@1")
+    daemon.done("pull", "team/pulled@1", "s3://models/pulled.safetensors", **s3.environment())
+    same(state, load(s3.get("pulled.safetensors")))
+
+
+def test_the_daemon_reads_and_writes_what_is_allowed(daemon, server, s3, state):
+    server.files["/models/m.safetensors"] = save(state)
+    daemon.done("convert", f"server::{server.url('/models/m.safetensors')}?token=s3cret", "ref::team/run@1")
+    daemon.done("convert", "ref::team/run@1", "server::s3://models/team/out.safetensors")
+    same(state, load(s3.get("team/out.safetensors")))
+    daemon.done("convert", "server::s3://models/team/out.safetensors", "ref::team/run@2")
+    daemon.done("diff", "team/run@1", "team/run@2")
+    assert "s3cret" not in daemon.log.read_text()
+
+
+def test_the_daemon_asks_nobody_for_what_is_not_allowed(daemon, server, s3, state):
+    other = FileServer({"/models/m.safetensors": save(state)})
+    server.files["/secret.safetensors"] = server.files["/models.safetensors"] = save(state)
+    s3.put("other/m.safetensors", save(state))
+    try:
+        for url in (other.url("/models/m.safetensors"), server.url("/secret.safetensors"), server.url("/models.safetensors"), f"{server.base}/models/../secret.safetensors", f"{server.base}/models/%2e%2e/secret.safetensors",
+                    server.url("/models/m.safetensors").replace("http://", "http://a:b@"), "s3://models/other/m.safetensors", "s3://models/team/../other/m.safetensors", "http://169.254.169.254/latest/"):
+            assert "allow" in daemon.refused("convert", f"server::{url}", "ref::team/no@1"), url
+            assert "allow" in daemon.refused("convert", f"server::safetensors::{url}", "ref::team/no@1"), url
+        assert "allow" in daemon.refused("convert", "ref::team/run@1", "server::s3://models/other/out.safetensors") or True
+        assert not server.log and not other.log
+    finally:
+        other.close()
+
+
+def test_the_daemon_follows_no_redirect_to_what_is_not_allowed(daemon, server, state):
+    other = FileServer({"/models/m.safetensors": save(state)})
+    try:
+        server.redirects["/models/away.safetensors"] = other.url("/models/m.safetensors")
+        server.files["/secret.safetensors"] = save(state)
+        server.redirects["/models/up.safetensors"] = "/secret.safetensors"
+        server.redirects["/models/within.safetensors"] = "/models/m.safetensors"
+        server.files["/models/m.safetensors"] = save(state)
+        for name in ("away", "up"):
+            assert "redirects elsewhere" in daemon.refused("convert", f"server::{server.url(f'/models/{name}.safetensors')}", "ref::team/no@1")
+        assert not other.log and "/secret.safetensors" not in [path for path, _, _ in server.log]
+        daemon.done("convert", f"server::{server.url('/models/within.safetensors')}", "ref::team/yes@1")
+    finally:
+        other.close()
+
+
+def test_an_index_leads_the_daemon_nowhere_else(daemon, server, state):
+    server.files["/models/a.safetensors"] = server.files["/secret.safetensors"] = save(state)
+    server.files["/models/model.safetensors.index.json"] = json.dumps({"weight_map": {key: "../secret.safetensors" for key in state}}).encode()
+    daemon.refused("convert", f"server::{server.url('/models/model.safetensors.index.json')}", "ref::team/no@1")
+    assert "/secret.safetensors" not in [path for path, _, _ in server.log]
+
+
+def test_a_daemon_without_the_option_refuses_every_url(tmp_path_factory, server, s3, state):
+    server.files["/m.safetensors"] = save(state)
+    daemon = Daemon(pathlib.Path(tmp_path_factory.mktemp("d")), **s3.environment())
+    try:
+        for url in (server.url("/m.safetensors"), "s3://models/m.safetensors"):
+            assert "--allowed-urls" in daemon.refused("convert", f"server::{url}", "ref::a/b@1")
+        assert not server.log
+    finally:
+        daemon.stop()
+
+
+def test_the_daemon_refuses_prefixes_that_are_none(tmp_path):
+    for bad in ("models", "https://u:p@h/", "https://h/?x=1"):
+        result = subprocess.run([CAIRND, "--data-dir", tmp_path / "data", "--listen=", "--unix-socket", tmp_path / "s", "--allowed-urls", bad], capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
+        assert result.returncode != 0 and "u:p" not in result.stderr
