@@ -192,7 +192,7 @@ TEST(LlamaParts, AnInterruptedWriterGoesOnFromTheFilesThatAreThere) {
   const Content content = Whole();
   for (const bool last : {false, true}) {
     std::shared_ptr<ResumableTree> tree = ResumableTree::Open(dir / "model", {.identity = "one", .durable = false}).value();
-    const std::unique_ptr<CheckpointWriter> writer = ResumeWriting(LlamaFormat().Create(tree, {.parts = 2}).value(), tree);
+    const std::unique_ptr<CheckpointWriter> writer = ResumeWriting(LlamaFormat().Create(tree, {.parts = 2}).value(), tree, true);
     CAIRN_ASSERT_OK_AND_ASSIGN(const std::vector<size_t> order, writer->Begin(content.index));
     for (size_t i = 0; i < order.size(); ++i) {
       if (!last && i == 4) break;
