@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 
+import cairn.testing
 from cairn import _native, errors
 
 MIB = 1 << 20
@@ -92,20 +93,24 @@ def test_an_interrupted_save_goes_on_with_its_key(own_server, frozen):
     assert again.progress().skipped_bytes == array.nbytes or again.nothing_to_send
 
 
-def test_a_load_whose_daemon_does_not_answer(own_server, frozen):
-    client = _native.Client(own_server.target)
-    array = np.random.default_rng(0).integers(0, 255, 64 * MIB, dtype=np.uint8)
-    writer = client.save("interrupted", 1)
-    writer.put_tensor(("w",), "uint8", array.shape, array)
-    writer.commit()
-    stream = client.load("interrupted")
-    stream.next()
-    frozen()
-    out = np.empty_like(array)
-    with interrupt_after(0.5):
-        stream.read_into(out)
-    with pytest.raises(errors.CancelledError):
+def test_a_load_whose_daemon_does_not_answer():
+    # A daemon that hands its files over is not needed any more once it has.
+    with cairn.testing.server(hand_over_files=False) as server:
+        client = _native.Client(server.target)
+        array = np.random.default_rng(0).integers(0, 255, 64 * MIB, dtype=np.uint8)
+        writer = client.save("interrupted", 1)
+        writer.put_tensor(("w",), "uint8", array.shape, array)
+        writer.commit()
+        stream = client.load("interrupted")
         stream.next()
+        os.kill(server._daemon_pid, signal.SIGSTOP)
+        try:
+            with interrupt_after(0.5):
+                stream.read_into(np.empty_like(array))
+            with pytest.raises(errors.CancelledError):
+                stream.next()
+        finally:
+            os.kill(server._daemon_pid, signal.SIGCONT)
 
 
 def test_a_long_put_of_one_entry(native, name):
