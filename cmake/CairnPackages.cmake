@@ -16,16 +16,17 @@ find_package(nlohmann_json REQUIRED)
 find_program(CAIRN_PROTOC protoc REQUIRED)
 find_program(CAIRN_GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
 
+find_package(yaml-cpp REQUIRED)
+pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
+pkg_check_modules(PUGIXML REQUIRED IMPORTED_TARGET pugixml)
+
 if(NOT CAIRN_CLIENT_ONLY)
   find_package(spdlog REQUIRED)
-  find_package(yaml-cpp REQUIRED)
   find_package(CLI11 REQUIRED)
   pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
-  pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
   if(NOT CAIRN_SANITIZE)  # A sanitizer brings its own allocator.
     pkg_check_modules(TCMALLOC REQUIRED IMPORTED_TARGET libtcmalloc_minimal)
   endif()
-  pkg_check_modules(PUGIXML REQUIRED IMPORTED_TARGET pugixml)
   find_library(CAIRN_GRPC_REFLECTION grpc++_reflection REQUIRED)
 endif()
 

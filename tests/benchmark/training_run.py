@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 
+import ml_dtypes  # noqa: F401: NumPy knows bfloat16 by it.
 import numpy as np
 import safetensors.numpy
 import safetensors.torch
