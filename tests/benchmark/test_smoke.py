@@ -21,11 +21,11 @@ def run(tmp_path, *arguments):
 
 
 def test_it_measures_prints_and_leaves_nothing_behind(tmp_path):
-    arguments = ["--cases", "put,get,tls,durable,load,many", "--size", "16MiB", "--count", "500"]
+    arguments = ["--cases", "put,get,tls,durable,load,diff,many", "--size", "16MiB", "--count", "500"]
     done = run(tmp_path, *arguments, "--markdown", tmp_path / "table.md")
     assert done.returncode == 0, done.stderr
     groups = {group["title"]: group for group in json.loads((tmp_path / "out/benchmark.json").read_text())["groups"]}
-    assert len(groups) == 8
+    assert len(groups) == 11
     for group in groups.values():
         assert not group["left_out"]
         for contender in group["contenders"]:

@@ -1,6 +1,6 @@
 """One module per kind of comparison. A case is a function that takes a Workplace and gives Groups."""
 
-from harness.cases import disk, files, memory, micro, python, scripts, small, tls, wire
+from harness.cases import diff, disk, files, memory, micro, python, scripts, small, tls, wire
 
 CASES = {
     "put": wire.put,
@@ -12,6 +12,7 @@ CASES = {
     "memory": memory.peak,
     "many": small.many,
     "convert": files.convert,
+    "diff": diff.diff,
     "scripts": scripts.scripts,
     "casts": micro.casts,
     "checksums": micro.checksums,
