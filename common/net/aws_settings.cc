@@ -4,7 +4,9 @@
 #include <map>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
@@ -60,6 +62,9 @@ absl::StatusOr<AwsSettings> AwsSettings::Read(const std::function<std::string(co
   std::map<std::string, std::string> config = ReadSection(config_file, profile == "default" ? profile : absl::StrCat("profile ", profile));
 
   AwsSettings settings;
+  if (const std::string text = variable("AWS_NO_SIGN_REQUEST"); !text.empty() && !absl::SimpleAtob(text, &settings.anonymous)) {
+    return absl::InvalidArgumentError(absl::StrCat("AWS_NO_SIGN_REQUEST: expected yes or no, found \"", absl::CHexEscape(text.substr(0, 40)), "\""));
+  }
   settings.keys.access_key = variable("AWS_ACCESS_KEY_ID");
   settings.keys.secret_key = variable("AWS_SECRET_ACCESS_KEY");
   settings.keys.session_token = variable("AWS_SESSION_TOKEN");
@@ -67,10 +72,12 @@ absl::StatusOr<AwsSettings> AwsSettings::Read(const std::function<std::string(co
     auto& from = credentials.contains("aws_access_key_id") ? credentials : config;
     settings.keys = {from["aws_access_key_id"], from["aws_secret_access_key"], from["aws_session_token"]};
   }
-  if (settings.keys.access_key.empty() || settings.keys.secret_key.empty()) {
+  if (settings.anonymous) {
+    settings.keys = {};
+  } else if (settings.keys.access_key.empty() || settings.keys.secret_key.empty()) {
     return absl::FailedPreconditionError(
         absl::StrCat("s3: no credentials; expected AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment, or the profile \"", profile, "\" with keys in ",
-                     credentials_file));
+                     credentials_file, "; for a bucket that anybody may read set AWS_NO_SIGN_REQUEST=yes"));
   }
   if (const std::string region = first_of({variable("AWS_REGION"), variable("AWS_DEFAULT_REGION"), config["region"]}); !region.empty()) {
     settings.region = region;

@@ -220,7 +220,7 @@ HttpAttempt HttpClient::One(const HttpRequest& request, const Url& url, bool wit
     set(CURLOPT_CUSTOMREQUEST, request.method.c_str());
   }
   HttpHeaders headers = request.headers;
-  if (request.sign_with != nullptr) {
+  if (request.sign_with != nullptr && !request.sign_with->anonymous) {
     for (auto& header : SignV4(request.sign_with->keys, request.sign_with->region, request.method, url, request.headers, Sha256Hex(request.body),
                                options_.clock->Now())) {
       headers.push_back(std::move(header));

@@ -24,6 +24,8 @@ namespace cairn {
 
 struct HttpOptions {
   Cancellation cancellation;
+  // Asked now and then by whoever waits, in the thread that waits; true ends everything, like the cancellation. May be empty.
+  std::function<bool()> interrupted;
   // Asked before a byte goes to a URL, that of a redirect too. Empty: every one is fine.
   std::function<absl::Status(const Url&)> permit;
   absl::Duration connect_timeout = absl::Seconds(10);
@@ -48,7 +50,7 @@ struct HttpRequest {
   Url url;  // http or https.
   HttpHeaders headers;
   absl::string_view body;
-  const AwsSettings* sign_with = nullptr;  // Then redirects are not followed.
+  const AwsSettings* sign_with = nullptr;  // Then redirects are not followed, also where nothing is signed (anonymous).
   // Where the body of a 206 goes; one that has more is an error.
   absl::Span<char> partial_into;
   uint64_t max_body = 16u << 20;  // Of what goes into HttpResponse::body.
@@ -82,13 +84,14 @@ class HttpClient {
   absl::Status Pause(int attempt, const HttpAttempt& failed);
   // Ends what runs and whatever would begin. For destructors.
   void Stop() { stopped_ = true; }
+  // Whether nothing more is to be done: stopped, cancelled or interrupted.
+  bool Ends() const { return stopped_ || options_.cancellation.cancelled() || (options_.interrupted && options_.interrupted()); }
 
   const HttpOptions& options() const { return options_; }
 
  private:
   struct Transfer;
   HttpAttempt One(const HttpRequest& request, const Url& url, bool with_user);
-  bool Ends() const { return stopped_ || options_.cancellation.cancelled(); }
 
   const HttpOptions options_;
   std::atomic<bool> stopped_{false};

@@ -5,10 +5,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 
 namespace cairn {
 namespace {
 
+constexpr absl::Duration kLookEvery = absl::Milliseconds(100);
 constexpr size_t kMostReadings = 64;  // Before those of files that nobody has open are forgotten.
 
 }  // namespace
@@ -30,7 +32,7 @@ struct ReadAhead::Reading {
   uint64_t run = 0;                       // Bytes that were read front to back until now.
 };
 
-ReadAhead::ReadAhead(ReadAheadOptions options) : options_(options), pool_("fetch", options.requests + 1) {}
+ReadAhead::ReadAhead(ReadAheadOptions options) : options_(std::move(options)), pool_("fetch", options_.requests + 1) {}
 
 ReadAhead::~ReadAhead() = default;
 
@@ -135,7 +137,9 @@ absl::Status ReadAhead::Read(const std::shared_ptr<const RangeFile>& file, uint6
     }
     segment->used = ++clock_;
     if (goes_on) AskAhead(file, reading, segment->end);
-    mu_.Await(absl::Condition(&segment->done));
+    while (!mu_.AwaitWithTimeout(absl::Condition(&segment->done), options_.interrupted ? kLookEvery : absl::InfiniteDuration())) {
+      if (options_.interrupted()) return absl::CancelledError("cancelled by the caller");
+    }
     if (!segment->status.ok()) {
       Drop(reading, segment);
       return segment->status;

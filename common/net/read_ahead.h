@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -19,6 +20,7 @@ struct ReadAheadOptions {
   uint64_t block_bytes = 8u << 20;   // Of a request at most.
   int requests = 3;                  // At once.
   uint64_t memory_bytes = 32u << 20; // Of what has come and waits to be read; what is on its way comes on top.
+  std::function<bool()> interrupted; // Asked now and then in threads that wait; true is CANCELLED. May be empty.
 };
 
 // Makes few requests of many reads: whoever reads front to back gets blocks that are asked for ahead, the more of them the

@@ -5,7 +5,6 @@
 #include <limits>
 #include <utility>
 
-#include "absl/random/random.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -110,11 +109,7 @@ absl::Status RemoteFile::Learn(const HttpResponse& response, uint64_t size) {
   (absl::StartsWith(etag, "W/") ? weak_etag_ : etag_) = etag;
   last_modified_ = response.Header("last-modified");
   redirected_ = response.url.ForRequest() != url_.ForRequest();
-  identity_ = absl::StrCat(url_.Shown(), " ", size_, " ", etag, " ", last_modified_);
-  if (etag.empty() && last_modified_.empty()) {
-    absl::BitGen random;
-    absl::StrAppend(&identity_, absl::Uniform<uint64_t>(random));
-  }
+  if (!etag.empty() || !last_modified_.empty()) identity_ = absl::StrCat(url_.Shown(), " ", size_, " ", etag, " ", last_modified_);
   return absl::OkStatus();
 }
 
@@ -169,6 +164,7 @@ absl::Status RemoteFile::Fetch(uint64_t offset, absl::Span<char> dst) const {
       request.headers.emplace_back("If-Unmodified-Since", last_modified_);
     }
     const uint64_t begin = offset + got, wanted = dst.size() - got;
+    uint64_t named = 0;  // Bytes of the range that the answer says it has.
     request.accept = [&](const HttpResponse& response) -> absl::Status {
       if (response.status >= 300) return absl::OkStatus();
       CAIRN_RETURN_IF_ERROR(CheckCoding(response));
@@ -176,10 +172,14 @@ absl::Status RemoteFile::Fetch(uint64_t offset, absl::Span<char> dst) const {
       CAIRN_RETURN_IF_ERROR(CheckSame(response));
       CAIRN_ASSIGN_OR_RETURN(const ContentRange range, ParseContentRange(response.Header("content-range")));
       if (range.total != size_) return Changed(absl::StrCat(size_, " bytes, now ", range.total));
-      if (range.begin == begin && range.end - range.begin <= wanted) return absl::OkStatus();
+      named = range.end - range.begin;
+      if (range.begin == begin && named <= wanted) return absl::OkStatus();
       return absl::FailedPreconditionError(absl::StrCat("asked for bytes [", begin, ", ", begin + wanted, "), the server sent [", range.begin, ", ", range.end, ")"));
     };
     HttpAttempt attempt = client_.Try(request);
+    if (attempt.response.received > named) {
+      return absl::FailedPreconditionError(absl::StrCat(name_, ": the server sent ", attempt.response.received, " bytes as a range of ", named, " at ", begin));
+    }
     // Bytes of a transfer that broke are as good as others: they were accepted, and what follows is asked for separately.
     if (attempt.response.status == 206 && (attempt.status.ok() || attempt.may_retry)) got += attempt.response.received;
     if (attempt.status.ok() && attempt.response.status == 206) {
@@ -188,12 +188,13 @@ absl::Status RemoteFile::Fetch(uint64_t offset, absl::Span<char> dst) const {
       continue;
     }
     if (got == dst.size()) break;
-    if (attempt.status.ok() && moved && attempt.response.status >= 400) {
-      // What a redirect gives is often for some minutes only: ask at the first place again.
+    const bool refused = attempt.status.ok() && attempt.response.status >= 400;
+    if (moved && (refused || attempt.may_retry)) {
+      // What a redirect gives is often for some minutes only, and the machine behind it may be gone: ask at the first place again.
       absl::MutexLock lock(&mu_);
       moved_at_ = absl::InfinitePast();
-      continue;
     }
+    if (moved && refused) continue;
     if (attempt.status.ok() && attempt.response.status == 412) return Changed("the server answered 412");
     if (attempt.status.ok() && attempt.response.status == 416) return Changed(absl::StrCat("it has no bytes at ", begin, " any more"));
     const absl::Status failure = client_.Pause(number++, attempt);

@@ -36,7 +36,7 @@ class RemoteFile final : public RangeFile {
   absl::Status Fetch(uint64_t offset, absl::Span<char> dst) const override;
   // The first bytes, which came when it was opened.
   absl::string_view head() const { return head_; }
-  // What tells this state from another. Another one each time where the server does not say.
+  // What tells this state from another. Empty where the server does not say.
   const std::string& identity() const { return identity_; }
 
  private:

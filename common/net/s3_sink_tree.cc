@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "common/base/status_macros.h"
 #include "common/base/thread_pool.h"
 #include "common/io/file_name.h"
@@ -19,25 +20,44 @@
 namespace cairn {
 namespace {
 
-constexpr int kUploads = 2;  // At once; one more part is being filled.
+constexpr int kUploads = 2;  // At once, of all files; in each that is open, one more part is being filled.
+constexpr uint64_t kLeastPart = 5u << 20;  // What S3 demands, but of the last one.
+constexpr absl::Duration kLookEvery = absl::Milliseconds(100);
 constexpr size_t kMostFiles = 100'000;
 constexpr int kMostParts = 10'000;
 constexpr uint64_t kMaxWaiting = 16u << 20;  // Of small files, which go up whole at the commit.
 
 // Nobody says beforehand how long a file becomes, and it may have so many parts only: the later ones are larger. In all
-// more than 900 GiB.
-uint64_t PartBytes(size_t number) { return (number < 2000 ? uint64_t{16} : number < 6000 ? uint64_t{64} : uint64_t{160}) << 20; }
+// more than 900 GiB. Files that are written side by side share the memory, as far as S3 takes small parts.
+uint64_t PartBytes(size_t number, int open_files) {
+  const uint64_t alone = (number < 2000 ? uint64_t{16} : number < 6000 ? uint64_t{64} : uint64_t{160}) << 20;
+  return std::max(kLeastPart, alone / static_cast<uint64_t>(std::max(open_files, 1)));
+}
+
+// What the files of a tree share.
+struct Uploads {
+  S3Client& client;
+  HttpClient& cleaning;
+  S3Client& cleaner;  // Gives up what is not completed, over `cleaning`.
+  const HttpClient& http;  // Which may end.
+  ThreadPool& pool;
+  uint64_t waiting = 0;  // Bytes of small files that wait here.
+  int open_files = 0;
+  absl::Mutex mu;
+  int running ABSL_GUARDED_BY(mu) = 0;  // Parts on their way.
+};
 
 class S3File {
  public:
-  // `cleaner` gives up what is not completed; `waiting`: bytes of small files of the whole tree that wait here.
-  S3File(S3Client& client, S3Client& cleaner, ThreadPool& pool, uint64_t& waiting, std::string key, std::string name)
-      : client_(client), cleaner_(cleaner), pool_(pool), waiting_(waiting), key_(std::move(key)), name_(std::move(name)) {}
+  S3File(Uploads& uploads, std::string key, std::string name) : uploads_(uploads), key_(std::move(key)), name_(std::move(name)) { ++uploads_.open_files; }
 
   // What runs refers to this.
   ~S3File() {
-    Wait(0);
-    if (!upload_.empty()) cleaner_.AbortUpload(key_, upload_).IgnoreError();
+    WaitForOwn();
+    MarkClosed();
+    if (upload_.empty()) return;
+    // There may be many files, and a server that is gone is waited for once.
+    if (absl::IsUnavailable(uploads_.cleaner.AbortUpload(key_, upload_))) uploads_.cleaning.Stop();
   }
 
   const std::string& name() const { return name_; }
@@ -46,28 +66,28 @@ class S3File {
   absl::Status Append(absl::string_view bytes) {
     size_ += bytes.size();
     while (!bytes.empty()) {
-      const uint64_t part = PartBytes(parts_);
-      if (buffer_.capacity() < part && size_ > part / 4) buffer_.reserve(part);
-      const size_t count = std::min<uint64_t>(bytes.size(), part - buffer_.size());
+      if (buffer_.empty()) part_bytes_ = PartBytes(parts_, uploads_.open_files);
+      if (buffer_.capacity() < part_bytes_ && size_ > part_bytes_ / 4) buffer_.reserve(part_bytes_);
+      const size_t count = std::min<uint64_t>(bytes.size(), part_bytes_ - buffer_.size());
       buffer_.append(bytes.data(), count);
       bytes.remove_prefix(count);
-      if (buffer_.size() == part) CAIRN_RETURN_IF_ERROR(SendPart());
+      if (buffer_.size() == part_bytes_) CAIRN_RETURN_IF_ERROR(SendPart());
     }
     return absl::OkStatus();
   }
 
   // All bytes are with the server, and the file is not there yet.
   absl::Status Close() {
-    const bool may_wait = parts_ == 0 && (buffer_.empty() || waiting_ + buffer_.size() <= kMaxWaiting);
+    const bool may_wait = parts_ == 0 && (buffer_.empty() || uploads_.waiting + buffer_.size() <= kMaxWaiting);
     if (may_wait) {
-      waiting_ += buffer_.size();
+      uploads_.waiting += buffer_.size();
       buffer_.shrink_to_fit();
     } else if (!buffer_.empty()) {
       CAIRN_RETURN_IF_ERROR(SendPart());
     }
-    Wait(0);
-    closed_ = true;
-    absl::MutexLock lock(&mu_);
+    WaitForOwn();
+    MarkClosed();
+    absl::MutexLock lock(&uploads_.mu);
     return failure_;
   }
   bool closed() const { return closed_; }
@@ -75,15 +95,15 @@ class S3File {
   absl::Status Publish() {
     if (parts_ == 0) {
       // A small one waits here.
-      CAIRN_RETURN_IF_ERROR(client_.Put(key_, buffer_));
+      CAIRN_RETURN_IF_ERROR(uploads_.client.Put(key_, buffer_));
       return absl::OkStatus();
     }
     std::vector<std::string> etags;
     {
-      absl::MutexLock lock(&mu_);
+      absl::MutexLock lock(&uploads_.mu);
       etags.assign(etags_.begin(), etags_.end());
     }
-    CAIRN_RETURN_IF_ERROR(client_.FinishUpload(key_, upload_, etags, size_));
+    CAIRN_RETURN_IF_ERROR(uploads_.client.FinishUpload(key_, upload_, etags, size_));
     upload_.clear();
     return absl::OkStatus();
   }
@@ -95,20 +115,24 @@ class S3File {
       return absl::ResourceExhaustedError(absl::StrCat(name_, ": an object has at most ", kMostParts, " parts; cut the checkpoint into shards (--max-shard-size)"));
     }
     if (upload_.empty()) {
-      CAIRN_ASSIGN_OR_RETURN(upload_, client_.StartUpload(key_));
+      CAIRN_ASSIGN_OR_RETURN(upload_, uploads_.client.StartUpload(key_));
     }
-    Wait(kUploads - 1);
+    // Large parts go one at a time, so that they take less memory.
+    WaitForRoom(part_bytes_ > (16u << 20) ? 1 : kUploads);
     const size_t number = parts_++;
-    absl::MutexLock lock(&mu_);
+    absl::MutexLock lock(&uploads_.mu);
     CAIRN_RETURN_IF_ERROR(failure_);
     etags_.emplace_back();
     ++running_;
+    ++uploads_.running;
     auto bytes = std::make_shared<std::string>(std::move(buffer_));
     buffer_.clear();
-    pool_.Schedule([this, number, bytes] {
-      absl::StatusOr<std::string> etag = client_.PutPart(key_, upload_, static_cast<int>(number) + 1, *bytes);
-      absl::MutexLock done(&mu_);
+    uploads_.pool.Schedule([this, number, bytes]() mutable {
+      absl::StatusOr<std::string> etag = uploads_.client.PutPart(key_, upload_, static_cast<int>(number) + 1, *bytes);
+      bytes.reset();
+      absl::MutexLock done(&uploads_.mu);
       --running_;
+      --uploads_.running;
       if (etag.ok()) {
         etags_[number] = *std::move(etag);
       } else if (failure_.ok()) {
@@ -118,29 +142,40 @@ class S3File {
     return absl::OkStatus();
   }
 
-  // Until at most so many parts are on their way.
-  void Wait(int running) {
-    absl::MutexLock lock(&mu_);
-    const auto few = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return running_ <= running; };
-    mu_.Await(absl::Condition(&few));
+  // Until fewer than `most` parts of all files are on their way.
+  void WaitForRoom(int most) {
+    const auto few = [this, most]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(uploads_.mu) { return uploads_.running < most; };
+    WaitFor(few);
+  }
+  // Until no part of this file is.
+  void WaitForOwn() {
+    const auto none = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(uploads_.mu) { return running_ == 0; };
+    WaitFor(none);
+  }
+  template <typename Until>
+  void WaitFor(const Until& until) {
+    absl::MutexLock lock(&uploads_.mu);
+    // Whether all of it shall end is asked in the thread that waits; that ends the transfers, too.
+    while (!uploads_.mu.AwaitWithTimeout(absl::Condition(&until), kLookEvery)) uploads_.http.Ends();
   }
 
-  S3Client& client_;
-  S3Client& cleaner_;
-  ThreadPool& pool_;
-  uint64_t& waiting_;
+  void MarkClosed() {
+    if (!std::exchange(closed_, true)) --uploads_.open_files;
+  }
+
+  Uploads& uploads_;
   const std::string key_;
   const std::string name_;
   std::string buffer_;
   std::string upload_;  // Empty: none, or it is completed.
   uint64_t size_ = 0;
+  uint64_t part_bytes_ = 0;  // Of the part that is being filled.
   size_t parts_ = 0;
   bool closed_ = false;
 
-  absl::Mutex mu_;
-  int running_ ABSL_GUARDED_BY(mu_) = 0;
-  std::deque<std::string> etags_ ABSL_GUARDED_BY(mu_);
-  absl::Status failure_ ABSL_GUARDED_BY(mu_);
+  int running_ ABSL_GUARDED_BY(uploads_.mu) = 0;
+  std::deque<std::string> etags_ ABSL_GUARDED_BY(uploads_.mu);
+  absl::Status failure_ ABSL_GUARDED_BY(uploads_.mu);
 };
 
 class S3Sink final : public ByteSink {
@@ -167,7 +202,8 @@ class S3SinkTree final : public SinkTree {
         client_(session_->http(), session_->aws(), url.host),
         cleaning_({.connect_timeout = absl::Seconds(3), .stall_timeout = absl::Seconds(5), .attempts = 2}),
         cleaner_(cleaning_, session_->aws(), url.host),
-        pool_("s3-put", kUploads) {}
+        pool_("s3-put", kUploads),
+        uploads_{client_, cleaning_, cleaner_, session_->http(), pool_} {}
 
   const std::string& name() const override { return name_; }
   bool is_directory() const override { return is_directory_; }
@@ -185,7 +221,7 @@ class S3SinkTree final : public SinkTree {
     }
     CAIRN_RETURN_IF_ERROR(session_->Check(url));
     lone_ = lone;
-    files_.push_back(std::make_unique<S3File>(client_, cleaner_, pool_, waiting_, url.path, url.Shown()));
+    files_.push_back(std::make_unique<S3File>(uploads_, url.path, url.Shown()));
     return std::make_unique<S3Sink>(files_.back().get());
   }
 
@@ -217,7 +253,7 @@ class S3SinkTree final : public SinkTree {
   HttpClient cleaning_;
   S3Client cleaner_;
   ThreadPool pool_;
-  uint64_t waiting_ = 0;
+  Uploads uploads_;
   std::vector<std::unique_ptr<S3File>> files_;
   bool lone_ = false;
 };

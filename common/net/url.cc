@@ -22,6 +22,7 @@ namespace {
 
 constexpr size_t kLongestUrl = 16384;
 constexpr size_t kLongestKey = 1024;  // What S3 allows.
+constexpr int kMostDecodings = 5;
 constexpr absl::string_view kS3 = "s3://";
 
 using Handle = std::unique_ptr<CURLU, decltype(&curl_url_cleanup)>;
@@ -106,8 +107,8 @@ std::string Decoded(absl::string_view text) {
 
 bool MayLeadOut(absl::string_view path) {
   std::string seen(path);
-  // Twice: there are servers behind servers.
-  for (int i = 0; i < 2; ++i) {
+  // More than once: there are servers behind servers.
+  for (int i = 0; i < kMostDecodings; ++i) {
     seen = Decoded(seen);
     if (absl::StrContains(seen, '\\') || absl::StrContains(seen, '\0')) return true;
     for (const absl::string_view segment : absl::StrSplit(seen, '/')) {

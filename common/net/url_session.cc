@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/random/random.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/annotate.h"
@@ -36,12 +37,21 @@ class RemoteSource final : public ByteSource {
 
 }  // namespace
 
-UrlSession::UrlSession(HttpOptions http, std::optional<AwsSettings> aws, const UrlOptions& options)
-    : aws_(std::move(aws)), options_(options), http_(std::move(http)), read_ahead_(options.read_ahead) {}
+UrlSession::UrlSession(HttpOptions http, std::optional<AwsSettings> aws, UrlOptions options)
+    : aws_(std::move(aws)), options_(std::move(options)), number_(absl::Uniform<uint64_t>(absl::BitGen())), http_(std::move(http)), read_ahead_(options_.read_ahead) {}
 
-absl::StatusOr<std::shared_ptr<UrlSession>> UrlSession::Make(const Url& first, const UrlOptions& options) {
+absl::StatusOr<std::shared_ptr<UrlSession>> UrlSession::Make(const Url& first, const UrlOptions& given) {
+  UrlOptions options = given;
   HttpOptions http;
   http.cancellation = options.cancellation;
+  if (options.interrupted) {
+    // Threads that fetch ahead hear of it through the flag.
+    http.interrupted = options.read_ahead.interrupted = [cancellation = options.cancellation, interrupted = options.interrupted] {
+      if (!interrupted()) return cancellation.cancelled();
+      cancellation.Cancel();
+      return true;
+    };
+  }
   // For networks that are slower or faster than most.
   int seconds = 0;
   if (absl::SimpleAtoi(EnvironmentVariable("CAIRN_URL_TIMEOUT"), &seconds) && seconds > 0) {
@@ -54,7 +64,7 @@ absl::StatusOr<std::shared_ptr<UrlSession>> UrlSession::Make(const Url& first, c
   } else if (options.allowed != nullptr) {
     http.permit = [allowed = options.allowed](const Url& url) { return allowed->Check(url); };
   }
-  return std::shared_ptr<UrlSession>(new UrlSession(std::move(http), std::move(aws), options));
+  return std::shared_ptr<UrlSession>(new UrlSession(std::move(http), std::move(aws), std::move(options)));
 }
 
 absl::Status UrlSession::Check(const Url& url) const { return options_.allowed == nullptr ? absl::OkStatus() : options_.allowed->Check(url); }
@@ -77,9 +87,10 @@ absl::StatusOr<std::shared_ptr<RemoteFile>> UrlSession::OpenFile(const Url& url)
     return Annotate(opened.status(), url.Shown());
   }
   std::shared_ptr<RemoteFile> file = *std::move(opened);
+  const std::string state = file->identity().empty() ? absl::StrCat(number_, " ", file->size()) : file->identity();
   absl::MutexLock lock(&mu_);
-  const auto [known, is_new] = identities_.try_emplace(key, file->identity());
-  if (!is_new && known->second != file->identity()) {
+  const auto [known, is_new] = identities_.try_emplace(key, state);
+  if (!is_new && known->second != state) {
     return absl::AbortedError(absl::StrCat(file->name(), ": has changed while it was read; run the command again"));
   }
   open_.emplace_front(key, file);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -22,6 +23,8 @@ namespace cairn {
 
 struct UrlOptions {
   Cancellation cancellation;
+  // As HttpOptions::interrupted; raises the cancellation.
+  std::function<bool()> interrupted;
   // What may be asked for, each redirect and each file that an index names included. Null: everything. A daemon gives its
   // own list, and then none of the URLs has a user or a password.
   std::shared_ptr<const AllowedUrls> allowed;
@@ -49,11 +52,12 @@ class UrlSession : public std::enable_shared_from_this<UrlSession> {
   const AwsSettings& aws() const { return *aws_; }  // Of S3 only.
 
  private:
-  UrlSession(HttpOptions http, std::optional<AwsSettings> aws, const UrlOptions& options);
+  UrlSession(HttpOptions http, std::optional<AwsSettings> aws, UrlOptions options);
   absl::StatusOr<std::shared_ptr<RemoteFile>> OpenFile(const Url& url);
 
   const std::optional<AwsSettings> aws_;
   const UrlOptions options_;
+  const uint64_t number_;  // At random: stands for the state of files of which servers tell none.
   HttpClient http_;
   mutable absl::Mutex mu_;
   // Formats open a file several times, to look at it and to read it. The last one used is in front.

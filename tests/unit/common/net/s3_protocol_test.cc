@@ -74,6 +74,15 @@ TEST(AwsSettingsTest, SayWhereCredentialsAreExpected) {
   EXPECT_THAT(Read({{"AWS_ACCESS_KEY_ID", "a"}, {"AWS_SECRET_ACCESS_KEY", "b"}, {"AWS_ENDPOINT_URL", "h:9000"}}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("AWS_ENDPOINT_URL")));
 }
 
+TEST(AwsSettingsTest, AreWithoutKeysIfSomebodySaysSo) {
+  CAIRN_ASSERT_OK_AND_ASSIGN(const AwsSettings settings, Read({{"AWS_NO_SIGN_REQUEST", "YES"}, {"AWS_ACCESS_KEY_ID", "a"}, {"AWS_SECRET_ACCESS_KEY", "b"}}));
+  EXPECT_TRUE(settings.anonymous && settings.keys.access_key.empty() && settings.keys.secret_key.empty());
+  CAIRN_ASSERT_OK_AND_ASSIGN(const AwsSettings signing, Read({{"AWS_NO_SIGN_REQUEST", "no"}, {"AWS_ACCESS_KEY_ID", "a"}, {"AWS_SECRET_ACCESS_KEY", "b"}}));
+  EXPECT_FALSE(signing.anonymous);
+  EXPECT_THAT(Read({{"HOME", "/nowhere"}}), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("AWS_NO_SIGN_REQUEST")));
+  EXPECT_THAT(Read({{"AWS_NO_SIGN_REQUEST", "perhaps"}}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("AWS_NO_SIGN_REQUEST")));
+}
+
 TEST(S3XmlTest, ReadsListingsWithWhatXmlEscapes) {
   CAIRN_ASSERT_OK_AND_ASSIGN(const S3Listing listing, ParseS3Listing("<?xml version='1.0'?><ListBucketResult xmlns='x'><IsTruncated>true</IsTruncated><NextContinuationToken>a&amp;b</NextContinuationToken>"
                                                                      "<Contents><Key>p/&lt;1&gt;</Key></Contents><CommonPrefixes><Prefix>p/q/</Prefix></CommonPrefixes></ListBucketResult>"));

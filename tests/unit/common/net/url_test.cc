@@ -87,7 +87,7 @@ TEST(AllowedUrlsTest, AllowWhatLiesBelowAndNothingElse) {
 
 TEST(AllowedUrlsTest, RefuseWhatCouldLeadOut) {
   CAIRN_ASSERT_OK_AND_ASSIGN(const AllowedUrls allowed, AllowedUrls::Make({"https://h/models/", "s3://bucket/team/"}));
-  for (const char* const text : {"https://h/models/%2e%2e/secret", "https://h/models/..%2fsecret", "https://h/models/%252e%252e/secret", "https://h/models/x%5c..%5csecret", "https://h/models/..;/secret",
+  for (const char* const text : {"https://h/models/%2e%2e/secret", "https://h/models/..%2fsecret", "https://h/models/%252e%252e/secret", "https://h/models/%25252e%25252E/secret", "https://h/models/x%5c..%5csecret", "https://h/models/..;/secret",
                                  "https://me:you@h/models/a", "s3://bucket/team/../secret"}) {
     EXPECT_THAT(allowed.Check(Parsed(text)), StatusIs(absl::StatusCode::kInvalidArgument)) << text;
   }
