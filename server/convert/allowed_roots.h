@@ -7,14 +7,26 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/cancellation.h"
+#include "common/format/format.h"
 #include "common/io/file_tree.h"
 #include "common/net/url_tree.h"
 
 namespace cairn {
 
-// What a tree behind a URL may hold in memory, on top of what a conversion takes: a source, a target.
+// What a tree behind a URL may hold in memory, on top of what a conversion takes: a source, a target, and each of several files
+// of a target that are written side by side.
 constexpr uint64_t kUrlSourceBytes = 32u << 20;
 constexpr uint64_t kUrlTargetBytes = 64u << 20;
+constexpr uint64_t kUrlPartBytes = 5u << 20;
+inline uint64_t UrlSourceBytes(const std::string& path) { return IsUrl(path) ? kUrlSourceBytes : 0; }
+inline uint64_t UrlTargetBytes(const std::string& path) { return IsUrl(path) ? kUrlTargetBytes : 0; }
+
+// The format of a source that was opened here, where its caller names none. What is wrong with a server is said as such.
+absl::StatusOr<const Format*> DetectFormatOfSource(const SourceTree& tree);
+
+// UNAVAILABLE tells callers to repeat their call. A server behind a URL was asked often enough when it says so: to them that is
+// FAILED_PRECONDITION, with the same words. Anything else as it is.
+absl::Status NotToBeRepeated(const absl::Status& status);
 
 // The folders of this machine that callers of the daemon may name files in, and the URLs that they may name. The daemon reads and writes with its own
 // rights, so nothing outside them is touched on a caller's word: no "..", and no link that leads out.

@@ -25,6 +25,7 @@ constexpr uint64_t kJobBytes = 32u << 20;
 constexpr uint64_t kMapScratchBytes = 16u << 20;
 constexpr uint64_t kMapBytes = 2 * kMapScratchBytes;
 constexpr size_t kLeftOutShown = 20;
+constexpr uint32_t kMostParts = 128;  // More than any format takes.
 
 absl::Status CheckPlace(const ConvertPlace& place, absl::string_view which) {
   if (place.ref.empty() == place.path.empty()) {
@@ -93,11 +94,7 @@ class ConvertJob {
       CAIRN_ASSIGN_OR_RETURN(tree, roots_.OpenSource(spec.path, cancellation_));
     }
     if (spec.format == nullptr) {
-      const absl::StatusOr<const Format*> detected = DetectFormat(*tree);
-      // A network that fails meanwhile looks like a format that nobody knows.
-      const auto* const url = dynamic_cast<const UrlTree*>(tree.get());
-      if (!detected.ok() && url != nullptr && !url->failure().ok()) return url->failure();
-      CAIRN_ASSIGN_OR_RETURN(spec.format, detected);
+      CAIRN_ASSIGN_OR_RETURN(spec.format, DetectFormatOfSource(*tree));
     }
     result_.source_format = std::string(spec.format->name());
     ReadOptions options;
@@ -239,10 +236,14 @@ class ConvertJob {
 absl::StatusOr<ConvertResult> RunConvertJob(CheckpointEngine& engine, const AllowedRoots& roots, ByteBudget& budget,
                                             const ConvertRequest& request, const Cancellation& cancellation,
                                             const std::function<void(const ConvertProgress&)>& report, FinishedConversions* finished) {
-  const uint64_t urls = (IsUrl(request.source.path) ? kUrlSourceBytes : 0) + (IsUrl(request.target.path) ? kUrlTargetBytes : 0);
+  // Files that are written side by side, each with a part of its own that is being filled.
+  const uint64_t parts = IsUrl(request.target.path) ? kUrlPartBytes * std::min(request.parts, kMostParts) : 0;
+  const uint64_t urls = UrlSourceBytes(request.source.path) + UrlTargetBytes(request.target.path) + parts;
   const ByteBudget::Reservation memory =
       budget.AcquireBlocking(kJobBytes + (request.recipe.map.has_value() ? kMapBytes : 0) + request.source.tree_bytes + request.target.tree_bytes + urls);
-  return ConvertJob(engine, roots, request, cancellation, finished).Run(report);
+  absl::StatusOr<ConvertResult> result = ConvertJob(engine, roots, request, cancellation, finished).Run(report);
+  if (!result.ok()) return NotToBeRepeated(result.status());
+  return result;
 }
 
 }  // namespace cairn

@@ -29,7 +29,7 @@ class DiffJob {
  public:
   DiffJob(CheckpointEngine& engine, const AllowedRoots& roots, const DiffRequest& request, const Cancellation& cancellation,
           const DiffCallbacks& callbacks)
-      : context_{engine, roots}, request_(request), cancellation_(cancellation), callbacks_(callbacks) {}
+      : context_{engine, roots, cancellation}, request_(request), cancellation_(cancellation), callbacks_(callbacks) {}
 
   absl::StatusOr<DiffResult> Run(ByteBudget& budget) {
     CAIRN_RETURN_IF_ERROR(CheckRequest());
@@ -40,7 +40,8 @@ class DiffJob {
       target_.side.digests = EntryDigests(*target_.stored);
     }
     CAIRN_RETURN_IF_ERROR(SelectInBoth(request_.select, base_.side, target_.side));
-    const ByteBudget::Reservation memory = budget.AcquireBlocking(MemoryBytes());
+    const ByteBudget::Reservation memory = budget.AcquireBlocking(MemoryBytes() + UrlSourceBytes(request_.base.path) + UrlSourceBytes(request_.target.path) +
+                                                                     UrlTargetBytes(request_.output.place.path));
     CAIRN_RETURN_IF_ERROR(cancellation_.Check());
     switch (request_.mode) {
       case DiffMode::kReport:
@@ -211,7 +212,9 @@ class DiffJob {
 
 absl::StatusOr<DiffResult> RunDiffJob(CheckpointEngine& engine, const AllowedRoots& roots, ByteBudget& budget,
                                       const DiffRequest& request, const Cancellation& cancellation, const DiffCallbacks& callbacks) {
-  return DiffJob(engine, roots, request, cancellation, callbacks).Run(budget);
+  absl::StatusOr<DiffResult> result = DiffJob(engine, roots, request, cancellation, callbacks).Run(budget);
+  if (!result.ok()) return NotToBeRepeated(result.status());
+  return result;
 }
 
 }  // namespace cairn

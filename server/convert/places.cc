@@ -48,9 +48,9 @@ absl::StatusOr<DiffPlace> OpenUnnamed(const PlaceContext& context, const Convert
     return opened;
   }
   CAIRN_ASSIGN_OR_RETURN(FileSpec spec, SpecOf(place));
-  CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<const SourceTree> tree, context.roots.OpenSource(spec.path));
+  CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<const SourceTree> tree, context.roots.OpenSource(spec.path, context.cancellation));
   if (spec.format == nullptr) {
-    CAIRN_ASSIGN_OR_RETURN(spec.format, DetectFormat(*tree));
+    CAIRN_ASSIGN_OR_RETURN(spec.format, DetectFormatOfSource(*tree));
   }
   ReadOptions options;
   options.variant = spec.variant;
@@ -131,7 +131,7 @@ absl::StatusOr<std::unique_ptr<ByteSource>> OpenDiffBytes(const PlaceContext& co
       return StoredDiffBytes(std::move(stored), std::move(name));
     }
     CAIRN_ASSIGN_OR_RETURN(const FileSpec spec, SpecOf(place));
-    CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<SourceTree> tree, context.roots.OpenSource(spec.path));
+    CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<SourceTree> tree, context.roots.OpenSource(spec.path, context.cancellation));
     if (tree->is_directory() || (spec.format != nullptr && spec.format != &CairnDiffFormat())) return NoDiff(ShownPlace(spec.path));
     CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<ByteSource> file, tree->Open(""));
     if (spec.format == nullptr && !LooksLikeDiffFile(*file)) return NoDiff(ShownPlace(spec.path));
@@ -160,7 +160,7 @@ absl::StatusOr<JobOutput> JobOutput::Open(const PlaceContext& context, const Out
     CAIRN_ASSIGN_OR_RETURN(const TargetFile target, ResolveTarget(spec, options));
     SinkTreeOptions sink_options;
     sink_options.overwrite = target.overwrite;
-    CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<SinkTree> sink, context.roots.CreateTarget(target.path, sink_options));
+    CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<SinkTree> sink, context.roots.CreateTarget(target.path, sink_options, context.cancellation));
     CAIRN_ASSIGN_OR_RETURN(output.writer_, target.format->Create(std::move(sink), target.options));
     return output;
   }
@@ -195,7 +195,7 @@ absl::StatusOr<std::unique_ptr<SinkTree>> CreateDiffFile(const PlaceContext& con
   }
   SinkTreeOptions options;
   options.overwrite = request.overwrite;
-  return context.roots.CreateTarget(spec.path, options);
+  return context.roots.CreateTarget(spec.path, options, context.cancellation);
 }
 
 }  // namespace cairn

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "common/base/cancellation.h"
 #include "common/diff/exact_diff.h"
 #include "common/diff/selected_reader.h"
 #include "common/format/format.h"
@@ -24,6 +25,7 @@ namespace cairn {
 struct PlaceContext {
   CheckpointEngine& engine;
   const AllowedRoots& roots;
+  Cancellation cancellation;  // Of what waits for servers.
 };
 
 // INVALID_ARGUMENT unless it is either a ref or a path; `which` is for messages.

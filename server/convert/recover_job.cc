@@ -24,7 +24,7 @@ class RecoverJob {
  public:
   RecoverJob(CheckpointEngine& engine, const AllowedRoots& roots, const RecoverRequest& request, const Cancellation& cancellation,
              const std::function<void(const ConvertProgress&)>& report)
-      : context_{engine, roots}, request_(request), cancellation_(cancellation), report_(report) {}
+      : context_{engine, roots, cancellation}, request_(request), cancellation_(cancellation), report_(report) {}
 
   absl::StatusOr<RecoverResult> Run(ByteBudget& budget) {
     CAIRN_RETURN_IF_ERROR(CheckOutput(request_.output.place));
@@ -41,7 +41,7 @@ class RecoverJob {
     CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<ByteSource> diff, OpenDiffBytes(context_, request_.diff, "diff"));
     CAIRN_ASSIGN_OR_RETURN(const DiffPlace base, OpenDiffPlace(context_, request_.base, "base"));
     const uint64_t index_bytes = std::min(ClaimedDiffIndexBytes(*diff), ReadLimits().max_header_bytes);
-    const ByteBudget::Reservation memory = budget.AcquireBlocking(kExactBytes + kIndexFactor * index_bytes);
+    const ByteBudget::Reservation memory = budget.AcquireBlocking(kExactBytes + kIndexFactor * index_bytes + UrlBytes());
     CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<RecoverReader> reader,
                            RecoverReader::Open(*base.side.reader, std::move(diff), ReadLimits(), cancellation_, kThreads));
     CAIRN_RETURN_IF_ERROR(Write(*reader, base.uid, request_.float_dtype));
@@ -53,11 +53,15 @@ class RecoverJob {
   absl::Status Add(ByteBudget& budget) {
     CAIRN_ASSIGN_OR_RETURN(const DiffPlace base, OpenDiffPlace(context_, request_.base, "base"));
     CAIRN_ASSIGN_OR_RETURN(const DiffPlace diff, OpenDiffPlace(context_, request_.diff, "diff"));
-    const ByteBudget::Reservation memory = budget.AcquireBlocking(kArithmeticBytes);
+    const ByteBudget::Reservation memory = budget.AcquireBlocking(kArithmeticBytes + UrlBytes());
     CAIRN_ASSIGN_OR_RETURN(
         const std::unique_ptr<ArithmeticReader> sum,
         ArithmeticReader::Open(*base.side.reader, *diff.side.reader, {ArithmeticOperation::kSum, request_.float_dtype}));
     return Write(*sum, base.uid, std::nullopt);
+  }
+
+  uint64_t UrlBytes() const {
+    return UrlSourceBytes(request_.base.path) + UrlSourceBytes(request_.diff.path) + UrlTargetBytes(request_.output.place.path);
   }
 
   absl::Status Write(CheckpointReader& reader, const std::string& base_uid, std::optional<Dtype> float_dtype) {
@@ -93,7 +97,9 @@ class RecoverJob {
 absl::StatusOr<RecoverResult> RunRecoverJob(CheckpointEngine& engine, const AllowedRoots& roots, ByteBudget& budget,
                                             const RecoverRequest& request, const Cancellation& cancellation,
                                             const std::function<void(const ConvertProgress&)>& report) {
-  return RecoverJob(engine, roots, request, cancellation, report).Run(budget);
+  absl::StatusOr<RecoverResult> result = RecoverJob(engine, roots, request, cancellation, report).Run(budget);
+  if (!result.ok()) return NotToBeRepeated(result.status());
+  return result;
 }
 
 }  // namespace cairn

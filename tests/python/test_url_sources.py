@@ -10,12 +10,14 @@ import pathlib
 import resource
 import signal
 import subprocess
+import threading
 
 import numpy as np
 import pytest
 import torch
+from measured import Launcher
 from safetensors.numpy import load, load_file, save, save_file
-from url_servers import FileServer, Gate, S3Server, another_range, drop_in_the_middle, ignore_range, replaced_by, reset, stall, unavailable, with_answer
+from url_servers import FileServer, Gate, S3Server, another_range, drop_in_the_middle, ignore_range, replaced_by, reset, stall, unavailable, until_the_client_leaves, with_answer
 
 CAIRN = os.environ.get("CAIRN_BIN")
 CAIRND = os.environ.get("CAIRND_BIN")
@@ -376,6 +378,53 @@ def test_credentials_may_be_a_profile(s3, state, tmp_path):
     done("show", "s3://models/m.safetensors", AWS_PROFILE="work", AWS_SHARED_CREDENTIALS_FILE=str(tmp_path / "credentials"), AWS_CONFIG_FILE=str(tmp_path / "config"))
 
 
+def test_a_public_bucket_is_read_without_credentials_if_somebody_says_so(server, state, tmp_path):
+    server.files["/public/run/m.safetensors"] = save(state)
+    anonymous = {"AWS_ENDPOINT_URL": server.base, "AWS_NO_SIGN_REQUEST": "YES"}
+    done("convert", "s3://public/run/m.safetensors", tmp_path / "out.safetensors", **anonymous)
+    same(state, load_file(tmp_path / "out.safetensors"))
+    assert server.log and not [name for _, _, headers in server.log for name in headers if name.lower() == "authorization" or name.lower().startswith("x-amz")]
+    assert "AWS_NO_SIGN_REQUEST" in refused(PRECONDITION, "show", "s3://public/run/m.safetensors", AWS_ENDPOINT_URL=server.base)
+
+
+def test_files_that_are_written_side_by_side_share_the_memory(s3, tmp_path):
+    dim, hidden, vocabulary, parts = 1024, 16384, 32768, 8
+    params = {"dim": dim, "n_layers": 1, "n_heads": 8, "n_kv_heads": 8, "vocab_size": vocabulary, "multiple_of": 16, "norm_eps": 1e-5, "rope_theta": 5e5}
+    shapes = {"tok_embeddings": (vocabulary, dim), "output": (vocabulary, dim), "layers.0.attention.wq": (dim, dim), "layers.0.attention.wk": (dim, dim), "layers.0.attention.wv": (dim, dim), "layers.0.attention.wo": (dim, dim),
+              "layers.0.feed_forward.w1": (hidden, dim), "layers.0.feed_forward.w2": (dim, hidden), "layers.0.feed_forward.w3": (hidden, dim), "norm": (dim,), "layers.0.attention_norm": (dim,), "layers.0.ffn_norm": (dim,)}
+    (tmp_path / "in").mkdir()
+    torch.save({f"{name}.weight": torch.ones(shape, dtype=torch.bfloat16) for name, shape in shapes.items()}, tmp_path / "in/consolidated.00.pth")
+    (tmp_path / "in/params.json").write_text(json.dumps(params))
+    launcher = Launcher()
+    variables = [f"{name}={value}" for name, value in {**ENVIRONMENT, **s3.environment()}.items()]
+    measured = launcher.run("/usr/bin/env", "-i", *variables, CAIRN, "convert", tmp_path / "in", "llama::s3://models/parts/", "--parts", parts, "--dtype", "keep")
+    launcher.close()
+    assert measured.code == 0, measured.errors
+    assert len([key for key in s3.keys("parts/") if key.endswith(".pth")]) == parts
+    # A part of 16 MiB for each of the files, and two more on their way for each, would be 384 MiB.
+    assert measured.peak < 180 << 20
+
+
+def test_giving_up_many_uploads_takes_no_longer_than_one_where_the_server_is_gone(tmp_path):
+    s3 = S3Server(tmp_path)
+    process = None
+    try:
+        save_file({f"t{i}": np.zeros(2 << 20, np.uint8) for i in range(60)}, tmp_path / "in.safetensors")
+        # Those that fit into 16 MiB wait for the commit, and the others are begun.
+        process = started(["convert", tmp_path / "in.safetensors", "s3://models/many/", "--to", "safetensors", "--max-shard-size", "2MB"], s3.environment())
+        while len(s3.uploads()) < 3:
+            assert process.poll() is None, process.stderr.read()
+        s3.process.send_signal(signal.SIGSTOP)
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=25)
+    finally:
+        s3.process.send_signal(signal.SIGCONT)
+        if process is not None:
+            process.kill()
+            process.stderr.close()
+        s3.close()
+
+
 def test_what_s3_cannot_do_is_said(s3, state, tmp_path):
     save_file(state, tmp_path / "in.safetensors")
     for option in ("--resume", "--assets-beside"):
@@ -484,6 +533,42 @@ def test_an_index_leads_the_daemon_nowhere_else(daemon, server, state):
     server.files["/models/model.safetensors.index.json"] = json.dumps({"weight_map": {key: "../secret.safetensors" for key in state}}).encode()
     daemon.refused("convert", f"server::{server.url('/models/model.safetensors.index.json')}", "ref::team/no@1")
     assert "/secret.safetensors" not in [path for path, _, _ in server.log]
+
+
+@pytest.mark.parametrize("work", [["convert", "URL", "ref::team/gone@1"], ["diff", "URL", "team/there@1"], ["diff", "team/there@1", "URL", "--output", "team/delta@1"], ["recover", "team/there@1", "URL", "team/gone@1"]], ids=lambda work: work[0])
+def test_the_daemon_leaves_a_server_when_its_caller_goes_away(daemon, server, state, tmp_path, work):
+    save_file(state, tmp_path / "in.safetensors")
+    daemon.done("push", tmp_path / "in.safetensors", "team/there@1")
+    server.files["/models/m.safetensors"] = save(state)
+    reached, left = threading.Event(), threading.Event()
+    server.faults["/models/m.safetensors"].extend([until_the_client_leaves(reached, left)] * 10)
+    process = started([f"server::{server.url('/models/m.safetensors')}" if word == "URL" else word for word in work], daemon.environment)
+    assert reached.wait(timeout=60), process.poll()
+    process.kill()
+    process.wait(timeout=60)
+    process.stderr.close()
+    # Long before it would have given the server up.
+    assert left.wait(timeout=20)
+
+
+def test_the_daemon_compares_what_is_behind_a_url_with_a_checkpoint(daemon, server, state, tmp_path):
+    save_file(state, tmp_path / "in.safetensors")
+    daemon.done("push", tmp_path / "in.safetensors", "team/same@1")
+    server.files["/models/m.safetensors"] = (tmp_path / "in.safetensors").read_bytes()
+    url = f"server::{server.url('/models/m.safetensors')}?token=s3cret"
+    daemon.done("diff", url, "team/same@1")
+    daemon.done("diff", "team/same@1", url, "--output", "team/nothing@1")
+    assert "s3cret" not in daemon.done("show", "team/nothing@1", "--json").stdout
+
+
+@pytest.mark.parametrize("work", [["convert", "URL", "ref::team/none@1"], ["diff", "URL", "team/same@1"], ["recover", "team/same@1", "URL", "team/none@1"]], ids=lambda work: work[0])
+def test_a_server_that_the_daemon_gave_up_is_not_asked_again_for_the_same_call(daemon, server, state, tmp_path, work):
+    save_file(state, tmp_path / "in.safetensors")
+    daemon.done("push", tmp_path / "in.safetensors", "team/same@1")
+    server.faults["/models/m.safetensors"].extend([unavailable] * 100)
+    said = daemon.refused(*[f"server::{server.url('/models/m.safetensors')}" if word == "URL" else word for word in work])
+    assert "503" in said and "tried 6 times" in said
+    assert len(server.log) == 6
 
 
 def test_a_daemon_without_the_option_refuses_every_url(tmp_path_factory, server, s3, state):

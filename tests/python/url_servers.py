@@ -159,6 +159,24 @@ def stall(handler, body):
     return True
 
 
+def until_the_client_leaves(reached, left):
+    """Says nothing; sets `reached` when asked, and `left` when the client hangs up."""
+
+    def fault(handler, body):
+        reached.set()
+        handler.connection.settimeout(60)
+        try:
+            while handler.connection.recv(65536):
+                pass
+            left.set()
+        except OSError:
+            pass
+        handler.close_connection = True
+        return True
+
+    return fault
+
+
 def replaced_by(other):
     def fault(handler, body):
         handler.server.files[urllib.parse.unquote(handler.path)] = other
