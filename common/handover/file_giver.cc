@@ -22,6 +22,7 @@ namespace {
 using namespace handover_internal;
 
 constexpr int kBacklog = 64;
+constexpr int kNoDescriptorsPauseMillis = 100;
 // Each has a descriptor here; a client has one for each of its loads.
 constexpr size_t kMaxPeers = 256;
 
@@ -83,24 +84,27 @@ std::shared_ptr<FilePeer> FileGiver::Find(absl::string_view ticket) const {
   return found == peers_.end() ? nullptr : found->second;
 }
 
-void FileGiver::Accept() {
+bool FileGiver::Accept() {
   UniqueFd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!socket.valid() || !MayHaveFiles(socket.get())) return;
+  if (!socket.valid()) return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
   std::string ticket(kTicketBytes, '\0');
-  if (::getrandom(ticket.data(), ticket.size(), 0) != static_cast<ssize_t>(ticket.size())) return;
+  if (!MayHaveFiles(socket.get()) || ::getrandom(ticket.data(), ticket.size(), 0) != static_cast<ssize_t>(ticket.size())) return true;
   auto peer = std::make_shared<FilePeer>(std::move(socket));
   {
     absl::MutexLock lock(&mu_);
-    if (peers_.size() >= kMaxPeers) return;
+    if (peers_.size() >= kMaxPeers) return true;
     peers_[ticket] = peer;
   }
   // A peer that does not get it hangs up, which Run() sees.
   SendPacket(peer->socket_.get(), absl::StrCat(kGreeting, ticket), -1);
+  return true;
 }
 
 void FileGiver::Run() {
+  bool accepts = true;
   while (true) {
-    std::vector<pollfd> waits = {{stop_reader_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}};
+    // Whoever waits at the listener stays there while nobody can be let in: looking at once would keep a processor busy.
+    std::vector<pollfd> waits = {{stop_reader_.get(), POLLIN, 0}, {accepts ? listener_.get() : -1, POLLIN, 0}};
     std::vector<std::string> tickets;
     {
       absl::MutexLock lock(&mu_);
@@ -109,7 +113,7 @@ void FileGiver::Run() {
         waits.push_back({peer->socket_.get(), POLLIN | POLLRDHUP, 0});
       }
     }
-    if (::poll(waits.data(), waits.size(), -1) < 0 && errno != EINTR) return;
+    if (::poll(waits.data(), waits.size(), accepts ? -1 : kNoDescriptorsPauseMillis) < 0 && errno != EINTR) return;
     if (waits[0].revents != 0) return;
     // Peers have nothing to say: whatever comes from one is its end.
     for (size_t i = 0; i < tickets.size(); ++i) {
@@ -117,7 +121,7 @@ void FileGiver::Run() {
       absl::MutexLock lock(&mu_);
       peers_.erase(tickets[i]);
     }
-    if (waits[1].revents != 0) Accept();
+    accepts = waits[1].revents == 0 || Accept();
   }
 }
 

@@ -47,7 +47,8 @@ class FileGiver {
  private:
   FileGiver(std::string path, UniqueFd listener, UniqueFd stop_reader, UniqueFd stop_writer);
   void Run();
-  void Accept() ABSL_LOCKS_EXCLUDED(mu_);
+  // False if there is no descriptor for one more.
+  bool Accept() ABSL_LOCKS_EXCLUDED(mu_);
 
   const std::string path_;
   const UniqueFd listener_;

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include <utility>
 
@@ -17,15 +18,21 @@ namespace {
 
 using namespace handover_internal;
 
-constexpr timeval kGreetingWait = {2, 0};
 constexpr timeval kFileWait = {10, 0};  // It was sent before anybody could ask for it.
+
+// The rule by which daemons choose, seen from here: in a folder where everybody may make sockets, this one may be somebody else's.
+bool MayBeTheDaemon(int socket) {
+  ucred listener = {};
+  socklen_t size = sizeof(listener);
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &listener, &size) != 0) return false;
+  return ::geteuid() == 0 || listener.uid == ::geteuid();
+}
 
 }  // namespace
 
 std::unique_ptr<FileTaker> FileTaker::Connect(const std::string& socket_path) {
   absl::StatusOr<UniqueFd> socket = ConnectSocket(absl::StrCat(socket_path, kSuffix));
-  if (!socket.ok()) return nullptr;
-  ::setsockopt(socket->get(), SOL_SOCKET, SO_RCVTIMEO, &kGreetingWait, sizeof(kGreetingWait));
+  if (!socket.ok() || !MayBeTheDaemon(socket->get())) return nullptr;
   const absl::StatusOr<Packet> greeting = ReceivePacket(socket->get());
   if (!greeting.ok() || !absl::StartsWith(greeting->bytes, kGreeting) ||
       greeting->bytes.size() != kGreeting.size() + kTicketBytes) {

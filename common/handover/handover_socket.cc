@@ -48,6 +48,8 @@ absl::StatusOr<UniqueFd> BindSocket(const std::string& path) {
 absl::StatusOr<UniqueFd> ConnectSocket(const std::string& path) {
   CAIRN_ASSIGN_OR_RETURN(const sockaddr_un address, AddressOf(path));
   CAIRN_ASSIGN_OR_RETURN(UniqueFd socket, MakeSocket());
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &kGreetingWait, sizeof(kGreetingWait));  // Of connect().
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &kGreetingWait, sizeof(kGreetingWait));
   if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
     return absl::ErrnoToStatus(errno, absl::StrCat("connect to ", path));
   }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/time.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -20,7 +22,9 @@ inline constexpr size_t kNumberBytes = 4;
 
 // A socket that is bound to, or connected to, `path`. INVALID_ARGUMENT for a path that is too long for one.
 absl::StatusOr<UniqueFd> BindSocket(const std::string& path);
+// Waits no longer than kGreetingWait for somebody who listens and lets nobody in, and for what he sends then.
 absl::StatusOr<UniqueFd> ConnectSocket(const std::string& path);
+inline constexpr timeval kGreetingWait = {2, 0};
 
 // One packet with a descriptor, if `file` is one. False if the peer is gone, or takes nothing now.
 bool SendPacket(int socket, absl::string_view bytes, int file);

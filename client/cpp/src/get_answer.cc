@@ -13,6 +13,9 @@
 namespace cairn::client {
 namespace {
 
+// Of one message: they are read into memory at once. A daemon's are 8 of 4 MiB at most.
+constexpr uint64_t kMaxRangesBytes = 64u << 20;
+
 bool HasBytes(const Entry& entry) { return entry.kind == EntryKind::kTensor || entry.kind == EntryKind::kAsset; }
 
 }  // namespace
@@ -166,6 +169,7 @@ absl::Status GetAnswer::TakeFileChunks(const v1::GetTensorResponse& message) {
                                  " of ", bytes_, " and a digest"));
     }
     end += range.bytes();
+    if (end - received_ > kMaxRangesBytes) return Broken(absl::StrCat("has ranges of files of more than ", kMaxRangesBytes, " bytes in one message"));
     chunk.ranges.push_back({range.bytes(), range.file(), range.file_offset(), *digest});
   }
   chunk_ = std::move(chunk);

@@ -253,6 +253,15 @@ TEST(GetAnswerTest, RangesOfFilesStandForBytes) {
   EXPECT_EQ(request.start_offset(), 0u);
 }
 
+TEST(GetAnswerTest, RangesOfFilesInOneMessageTakeBoundedMemory) {
+  GetAnswer answer;
+  Message message;
+  message.Header(1).Start("a", uint64_t{1} << 40);
+  *message.proto().add_file_chunks() = FileChunk(0, 32u << 20);
+  *message.proto().add_file_chunks() = FileChunk(32u << 20, 33u << 20);
+  EXPECT_THAT(message.To(answer), StatusIs(absl::StatusCode::kInternal, HasSubstr("in one message")));
+}
+
 TEST(GetAnswerTest, RangesOfFilesThatMakeNoSenseAreRefused) {
   const auto refused = [](const std::vector<v1::GetTensorResponse::FileChunk>& chunks, bool with_bytes = false) {
     GetAnswer answer;

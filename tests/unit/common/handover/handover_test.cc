@@ -1,9 +1,12 @@
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -12,6 +15,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "common/handover/file_giver.h"
 #include "common/handover/file_taker.h"
 #include "common/handover/handover_socket.h"
@@ -111,6 +115,72 @@ TEST_F(HandoverTest, AnotherUserIsLetGo) {
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   EXPECT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+// A process of that user, which runs `work` and ends with what it returns.
+pid_t RunAs(uid_t user, const std::function<int()>& work) {
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(::setgid(user) == 0 && ::setuid(user) == 0 ? work() : 100);
+  return child;
+}
+
+int ExitOf(pid_t child) {
+  int status = 0;
+  return ::waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+TEST_F(HandoverTest, ASocketThatAnotherUserPutThereIsNotWaitedFor) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can become somebody else";
+  ASSERT_EQ(::chmod(dir_.path().c_str(), 0777), 0);
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+  UniqueFd ready(ends[0]), tell(ends[1]);
+  const pid_t squatter = RunAs(65534, [&] {
+    const absl::StatusOr<UniqueFd> socket = handover_internal::BindSocket(Path() + ".files");
+    if (!socket.ok() || ::chmod((Path() + ".files").c_str(), 0666) != 0 || ::listen(socket->get(), 8) != 0 || ::write(tell.get(), "", 1) != 1) return 1;
+    return ::pause();
+  });
+  char byte;
+  tell = UniqueFd();
+  ASSERT_EQ(::read(ready.get(), &byte, 1), 1);
+  const absl::Time begin = absl::Now();
+  EXPECT_EQ(ExitOf(RunAs(65533, [&] { return FileTaker::Connect(Path()) == nullptr ? 0 : 1; })), 0);
+  EXPECT_LT(absl::Now() - begin, absl::Seconds(handover_internal::kGreetingWait.tv_sec));
+  ::kill(squatter, SIGKILL);
+  EXPECT_EQ(ExitOf(squatter), -1);
+}
+
+TEST_F(HandoverTest, ADaemonThatStandsStillIsGivenUp) {
+  const absl::StatusOr<UniqueFd> listener = handover_internal::BindSocket(Path() + ".files");
+  CAIRN_ASSERT_OK(listener);
+  ASSERT_EQ(::listen(listener->get(), 0), 0);
+  // Nobody is let in, and then nobody may even wait.
+  EXPECT_EQ(FileTaker::Connect(Path()), nullptr);
+  const absl::StatusOr<UniqueFd> waits = handover_internal::ConnectSocket(Path() + ".files");
+  EXPECT_EQ(FileTaker::Connect(Path()), nullptr);
+}
+
+TEST_F(HandoverTest, WithoutDescriptorsPeersWaitAndNoProcessorIsKeptBusy) {
+  const std::unique_ptr<FileGiver> giver = Listen(0600);
+  ASSERT_NE(giver, nullptr);
+  rlimit before;
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const int next = ::dup(0);
+  ::close(next);
+  rlimit few = before;
+  few.rlim_cur = static_cast<rlim_t>(next) + 1;  // One more, which the peer has.
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  const absl::StatusOr<UniqueFd> peer = handover_internal::ConnectSocket(Path() + ".files");
+  const std::clock_t begin = std::clock();
+  const absl::StatusOr<handover_internal::Packet> nothing = peer.ok() ? handover_internal::ReceivePacket(peer->get()) : peer.status();
+  const double busy = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  CAIRN_ASSERT_OK(peer);
+  EXPECT_THAT(nothing, StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_LT(busy, 0.2);
+  const absl::StatusOr<handover_internal::Packet> greeting = handover_internal::ReceivePacket(peer->get());
+  CAIRN_ASSERT_OK(greeting);
+  EXPECT_NE(giver->Find(greeting->bytes.substr(handover_internal::kGreeting.size())), nullptr);
 }
 
 TEST_F(HandoverTest, ASocketThatAKilledDaemonLeftIsReplacedAndAFileIsNot) {
