@@ -48,7 +48,7 @@ MODULES = {
     "client/cpp/src": [BASE, TENSOR, TLS, WIRE, CLIENT, "common/handover", "common/delta"],
     "client/transfer": [*COMMON_FOR_PROGRAMS, CLIENT],
     "client/cli": [*COMMON_FOR_PROGRAMS, NET, CLIENT, "client/transfer", "common/format/cairndiff"],
-    "client/python/native": [*COMMON_FOR_PROGRAMS, CLIENT, "client/transfer", "common/format/cairndiff"],
+    "client/python/native": [*COMMON_FOR_PROGRAMS, NET, CLIENT, "client/transfer", "common/format/cairndiff"],
 }
 # A single format knows the interface and itself, unless it is listed here. These are what knows them all.
 FORMAT_FOLDERS = {

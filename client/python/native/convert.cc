@@ -22,6 +22,7 @@
 #include "common/convert/planned_reader.h"
 #include "common/convert/weights.h"
 #include "common/io/file_identity.h"
+#include "common/net/url_tree.h"
 #include "common/recipe/recipe.h"
 #include "common/tensor/ref.h"
 #include "nanobind/stl/map.h"
@@ -70,15 +71,37 @@ struct Request {
 struct OpenedFile {
   FileSpec spec;  // Its format is known.
   std::shared_ptr<const SourceTree> tree;
+  std::shared_ptr<const UrlTree> url;  // The tree, if it lies behind a URL.
   std::unique_ptr<CheckpointReader> reader;
 };
+
+// Of a blocking call, which lets its thread look at signals while it waits for a network.
+UrlOptions OptionsForUrls() {
+  UrlOptions options;
+  options.interrupted = PollBlockingCall;
+  return options;
+}
+
+absl::StatusOr<std::unique_ptr<CheckpointWriter>> CreateFile(const cairn::TargetFile& file) {
+  if (!IsUrl(file.path)) return cairn::CreateTarget(file);
+  CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<SinkTree> tree, CreateUrlTree(file.path, OptionsForUrls(), {.overwrite = file.overwrite}));
+  return file.format->Create(std::move(tree), file.options);
+}
 
 absl::StatusOr<OpenedFile> OpenFile(const std::string& source) {
   OpenedFile file;
   CAIRN_ASSIGN_OR_RETURN(file.spec, ParseFileSpec(source));
-  CAIRN_ASSIGN_OR_RETURN(file.tree, OpenSourceTree(file.spec.path));
+  if (IsUrl(file.spec.path)) {
+    CAIRN_ASSIGN_OR_RETURN(file.url, OpenUrlTree(file.spec.path, OptionsForUrls()));
+    file.tree = file.url;
+  } else {
+    CAIRN_ASSIGN_OR_RETURN(file.tree, OpenSourceTree(file.spec.path));
+  }
   if (file.spec.format == nullptr) {
-    CAIRN_ASSIGN_OR_RETURN(file.spec.format, DetectFormat(*file.tree));
+    const absl::StatusOr<const Format*> format = DetectFormat(*file.tree);
+    // A network that fails meanwhile looks like a format that nobody knows.
+    if (!format.ok() && file.url != nullptr && !file.url->failure().ok()) return file.url->failure();
+    CAIRN_ASSIGN_OR_RETURN(file.spec.format, format);
   }
   absl::StatusOr<std::unique_ptr<CheckpointReader>> reader = file.spec.format->Open(file.tree, {.variant = file.spec.variant});
   // To a reader, bytes that are none of its format are a wrong argument; to the caller they are damage.
@@ -110,9 +133,12 @@ class Conversion {
     if (request_.target_client == nullptr) {
       CAIRN_ASSIGN_OR_RETURN(const FileSpec spec, ParseFileSpec(request_.target));
       CAIRN_ASSIGN_OR_RETURN(file, cairn::ResolveTarget(spec, request_.target_file));
+      if (IsUrl(file.path) && (request_.resume || request_.target_file.assets_beside)) {
+        return absl::InvalidArgumentError(absl::StrCat(ShownPlace(file.path), ": resume and assets_beside are not for a target in S3"));
+      }
       file.note = [this](const std::string& note) { result_.notes.push_back(note); };
       if (!request_.resume) {
-        CAIRN_ASSIGN_OR_RETURN(writer, cairn::CreateTarget(file));
+        CAIRN_ASSIGN_OR_RETURN(writer, CreateFile(file));
       }
       result_.target_format = std::string(file.format->name());
       target_holds_values_ = file.format->traits().values;
@@ -129,7 +155,7 @@ class Conversion {
     if (request_.resume) {
       CAIRN_ASSIGN_OR_RETURN(const std::string source, SourceIdentity());
       file.resume_identity = cairn::ResumeIdentity(file, {source, request_.recipe.WholeIdentity()});
-      CAIRN_ASSIGN_OR_RETURN(writer, cairn::CreateTarget(file));
+      CAIRN_ASSIGN_OR_RETURN(writer, CreateFile(file));
     }
     CAIRN_RETURN_IF_ERROR(writer != nullptr ? WriteFile(*writer) : WriteCheckpoint());
     return std::move(result_);
@@ -142,6 +168,8 @@ class Conversion {
     planned_.reset();
     recipe_.reset();
     reader_.reset();
+    beside_.reset();
+    url_.reset();
   }
 
  private:
@@ -180,6 +208,7 @@ class Conversion {
     result_.source_format = std::string(file.spec.format->name());
     source_path_ = file.spec.path;
     beside_ = std::move(file.tree);
+    url_ = std::move(file.url);
     reader_ = std::move(file.reader);
     return ReportLeftOut();
   }
@@ -196,7 +225,7 @@ class Conversion {
   absl::StatusOr<std::string> SourceIdentity() const {
     const std::string dtype(result_.float_dtype.has_value() ? DtypeName(*result_.float_dtype) : "keep");
     if (remote_ != nullptr) return absl::StrCat("uid:", remote_->checkpoint().uid, " ", dtype);
-    CAIRN_ASSIGN_OR_RETURN(const std::string state, FileIdentity(source_path_));
+    CAIRN_ASSIGN_OR_RETURN(const std::string state, url_ != nullptr ? url_->Identity() : FileIdentity(source_path_));
     return absl::StrCat(request_.source, "\n", state);
   }
 
@@ -205,7 +234,7 @@ class Conversion {
     if (remote_ == nullptr) request_.recipe.float_dtype = result_.float_dtype;
     request_.recipe.weight_marks = target_holds_values_;
     absl::StatusOr<std::unique_ptr<Recipe>> recipe = Recipe::Create(*reader_, beside_.get(), request_.recipe);
-    if (!recipe.ok()) return request_.recipe.weights_only ? Annotate(recipe.status(), request_.source) : recipe.status();
+    if (!recipe.ok()) return request_.recipe.weights_only ? Annotate(recipe.status(), ShownPlace(request_.source)) : recipe.status();
     recipe_ = *std::move(recipe);
     const ConvertPlan& plan = recipe_->plan();
     if (const Mapping* mapping = recipe_->mapping(); mapping != nullptr) {
@@ -258,6 +287,7 @@ class Conversion {
   bool target_holds_values_ = true;
   std::string source_path_;  // Of a file.
   std::shared_ptr<const SourceTree> beside_;
+  std::shared_ptr<const UrlTree> url_;  // The same, if it lies behind a URL.
   std::unique_ptr<Recipe> recipe_;
   std::optional<PlannedReader> planned_;      // While a ref is written,
   std::unique_ptr<client::SaveWriter> save_;  // which pulls from it.

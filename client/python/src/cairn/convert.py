@@ -13,6 +13,7 @@ from cairn.checkpoint import Checkpoint
 from cairn.errors import InvalidArgumentError
 from cairn.progress import Meter, ProgressCallback, Reporter
 from cairn.save import who
+from cairn.urls import is_url, shown
 
 if TYPE_CHECKING:
     from cairn.client import Client
@@ -44,6 +45,8 @@ class ConvertResult:
     """What of the source nothing can carry, in words."""
     notes: tuple[str, ...]
     """What else there is to say, such as why nothing was resumed."""
+    url: str | None = None
+    """The object or folder in S3, if the target is one."""
 
 
 def convert(
@@ -83,7 +86,8 @@ def convert(
 
     Each side is a file or, with a `client`, a ref. A :class:`pathlib.Path` is a file; so is a text with a prefix of
     a format (``"params::out"``) or one that begins like a path (``"./out"``, ``"/out"``); as a source also a file
-    that exists. Any other text is a ref.
+    that exists. So is a URL (``"https://host/model.safetensors"``, ``"s3://bucket/run/"``), of which only ``s3://`` is a
+    target: see docs/urls.md. Any other text is a ref.
 
     :param client: the daemon of a side that is a ref. Files need none.
     :param select: key paths, prefixes, globs, exclusions.
@@ -137,7 +141,7 @@ def convert(
                 f'"{text}" is no file and needs a client; to name a file write "./{text}" or pathlib.Path("{text}")'
             )
     native = None if client is None else client.native
-    with Reporter(progress, f"convert to {target_text}") as callback:
+    with Reporter(progress, f"convert to {shown(target_text)}") as callback:
         found = _native.convert(
             source_text,
             target_text,
@@ -180,12 +184,13 @@ def convert(
         found.bytes_skipped,
         found.float_dtype,
         found.casts,
-        pathlib.Path(found.path) if found.path else None,
+        pathlib.Path(found.path) if found.path and not is_url(found.path) else None,
         None if found.checkpoint is None or client is None else Checkpoint(client, found.checkpoint),
         found.map,
         tuple(found.map_dropped),
         tuple(found.left_out),
         tuple(found.notes),
+        found.path if is_url(found.path) else None,
     )
 
 
@@ -195,7 +200,7 @@ def _side(side: str | os.PathLike[str], *, is_source: bool) -> tuple[str, bool]:
         return os.fspath(side), True
     if side.startswith("~"):
         return os.path.expanduser(side), True
-    if "::" in side or side.startswith(_PATH_BEGINNINGS):
+    if "::" in side or side.startswith(_PATH_BEGINNINGS) or is_url(side):
         return side, True
     return side, is_source and "@" not in side and os.path.exists(side)
 

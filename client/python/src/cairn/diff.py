@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
-from cairn import _native, dtypes
+from cairn import _native, dtypes, urls
 from cairn.checkpoint import Checkpoint, Entry
 from cairn.convert import _report, _side
 from cairn.errors import InvalidArgumentError
@@ -362,7 +362,9 @@ def _place(side: Side, client: Client | None, *, is_source: bool) -> tuple[str, 
         text, is_file, shown = f"uid:{side.uid}", False, side.ref
     else:
         text, is_file = _side(side, is_source=is_source)
-        shown = text
+        shown = urls.shown(text)
+        if urls.is_url(text):
+            raise InvalidArgumentError(f'"{shown}": differences are made from files and refs; convert() reads and writes URLs')
     if is_file:
         return text, None, shown
     if client is None:

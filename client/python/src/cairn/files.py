@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from cairn import _native, dtypes, recipe
 from cairn.checkpoint import Checkpoint
+from cairn.errors import InvalidArgumentError
 from cairn.progress import Meter, ProgressCallback, Reporter
 from cairn.save import who
+from cairn.urls import is_url, shown
 
 if TYPE_CHECKING:
     from cairn.client import Client
@@ -145,7 +147,13 @@ def import_(
 
 
 def _text(path: str | os.PathLike[str]) -> str:
-    return os.path.expanduser(path) if isinstance(path, str) else str(pathlib.Path(path))
+    if not isinstance(path, str):
+        return str(pathlib.Path(path))
+    if is_url(path):
+        raise InvalidArgumentError(
+            f'"{shown(path)}": export and import_ are about files of this machine; convert() reads and writes URLs here'
+        )
+    return os.path.expanduser(path)
 
 
 def _float_dtype(dtype: Any) -> str | None:

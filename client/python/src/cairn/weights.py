@@ -35,7 +35,7 @@ class Weights:
 
 
 def find_weights(source: str | os.PathLike[str], *, root: str = "") -> Weights | None:
-    """Where the weights are in a file or folder of any format; None if there are none, or several that could be meant.
+    """Where the weights are in a file or folder of any format, or behind a URL; None if there are none, or several that could be meant.
 
     :param root: look below this key path.
 
