@@ -58,20 +58,24 @@ absl::StatusOr<std::unique_ptr<FileGiver>> FileGiver::Listen(const std::string& 
   if (::chmod(path.c_str(), mode) != 0 || ::listen(listener->get(), kBacklog) != 0) {
     return absl::ErrnoToStatus(errno, absl::StrCat("listen at ", path));
   }
+  if (::lstat(path.c_str(), &info) != 0) return absl::ErrnoToStatus(errno, absl::StrCat("look at ", path));
   int stop[2];
   if (::pipe2(stop, O_CLOEXEC) != 0) return absl::ErrnoToStatus(errno, "make a pipe");
-  return std::unique_ptr<FileGiver>(new FileGiver(path, *std::move(listener), UniqueFd(stop[0]), UniqueFd(stop[1])));
+  return std::unique_ptr<FileGiver>(new FileGiver(path, info.st_ino, *std::move(listener), UniqueFd(stop[0]), UniqueFd(stop[1])));
 }
 
-FileGiver::FileGiver(std::string path, UniqueFd listener, UniqueFd stop_reader, UniqueFd stop_writer)
+FileGiver::FileGiver(std::string path, ino_t inode, UniqueFd listener, UniqueFd stop_reader, UniqueFd stop_writer)
     : path_(std::move(path)),
+      inode_(inode),
       listener_(std::move(listener)),
       stop_reader_(std::move(stop_reader)),
       stop_writer_(std::move(stop_writer)),
       thread_([this] { Run(); }) {}
 
 FileGiver::~FileGiver() {
-  ::unlink(path_.c_str());
+  // Another daemon may have begun while this one drained.
+  struct stat info;
+  if (::lstat(path_.c_str(), &info) == 0 && info.st_ino == inode_) ::unlink(path_.c_str());
   const char stop = 0;
   while (::write(stop_writer_.get(), &stop, 1) < 0 && errno == EINTR) {
   }

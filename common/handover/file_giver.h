@@ -45,12 +45,13 @@ class FileGiver {
   std::shared_ptr<FilePeer> Find(absl::string_view ticket) const ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
-  FileGiver(std::string path, UniqueFd listener, UniqueFd stop_reader, UniqueFd stop_writer);
+  FileGiver(std::string path, ino_t inode, UniqueFd listener, UniqueFd stop_reader, UniqueFd stop_writer);
   void Run();
   // False if there is no descriptor for one more.
   bool Accept() ABSL_LOCKS_EXCLUDED(mu_);
 
   const std::string path_;
+  const ino_t inode_;  // Of the socket there.
   const UniqueFd listener_;
   const UniqueFd stop_reader_, stop_writer_;  // A pipe; its end stops the thread.
   mutable absl::Mutex mu_;

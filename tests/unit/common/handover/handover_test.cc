@@ -195,6 +195,15 @@ TEST_F(HandoverTest, ASocketThatAKilledDaemonLeftIsReplacedAndAFileIsNot) {
   EXPECT_TRUE(std::filesystem::exists(Path() + ".files"));
 }
 
+TEST_F(HandoverTest, ADaemonThatEndsLeavesTheSocketOfTheNextOne) {
+  std::unique_ptr<FileGiver> first = Listen(0600);
+  const std::unique_ptr<FileGiver> second = Listen(0600);
+  ASSERT_NE(first, nullptr);
+  ASSERT_NE(second, nullptr);
+  first.reset();
+  EXPECT_NE(FileTaker::Connect(Path()), nullptr);
+}
+
 TEST_F(HandoverTest, APeerThatTakesNothingDoesNotBlockTheDaemon) {
   const std::unique_ptr<FileGiver> giver = Listen(0600);
   ASSERT_NE(giver, nullptr);
