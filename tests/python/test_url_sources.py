@@ -497,7 +497,7 @@ def test_the_daemon_reads_and_writes_what_is_allowed(daemon, server, s3, state):
     assert "s3cret" not in daemon.log.read_text()
 
 
-def test_the_daemon_asks_nobody_for_what_is_not_allowed(daemon, server, s3, state):
+def test_the_daemon_asks_nobody_for_what_is_not_allowed(daemon, server, s3, state, tmp_path):
     other = FileServer({"/models/m.safetensors": save(state)})
     server.files["/secret.safetensors"] = server.files["/models.safetensors"] = save(state)
     s3.put("other/m.safetensors", save(state))
@@ -506,7 +506,12 @@ def test_the_daemon_asks_nobody_for_what_is_not_allowed(daemon, server, s3, stat
                     server.url("/models/m.safetensors").replace("http://", "http://a:b@"), "s3://models/other/m.safetensors", "s3://models/team/../other/m.safetensors", "http://169.254.169.254/latest/"):
             assert "allow" in daemon.refused("convert", f"server::{url}", "ref::team/no@1"), url
             assert "allow" in daemon.refused("convert", f"server::safetensors::{url}", "ref::team/no@1"), url
-        assert "allow" in daemon.refused("convert", "ref::team/run@1", "server::s3://models/other/out.safetensors") or True
+        save_file(state, tmp_path / "in.safetensors")
+        daemon.done("push", tmp_path / "in.safetensors", "team/run@1")
+        for target in ("s3://models/other/out.safetensors", "s3://models/team/../out.safetensors", "s3://models/teams.safetensors", "s3://others/team/out.safetensors"):
+            assert "allow" in daemon.refused("convert", "ref::team/run@1", f"server::{target}"), target
+            assert "allow" in daemon.refused("diff", "team/run@1", "team/run@1", "--output", f"server::{target}"), target
+        assert not s3.keys("other/out") and not s3.keys("out.safetensors") and not s3.keys("teams")
         assert not server.log and not other.log
     finally:
         other.close()
