@@ -129,7 +129,7 @@ def convert(
     (1, 8, 'bfloat16')
     >>> cairn.convert(tmp_path / "w.safetensors", tmp_path / "again.safetensors", dtype="float32").casts
     1
-    >>> result = cairn.convert(tmp_path / "w.safetensors", tmp_path / "v.npz", rename={"w": "v"}, prefix="model.", resume=True)
+    >>> result = cairn.convert(tmp_path / "again.safetensors", tmp_path / "v.npz", rename={"w": "v"}, prefix="model.", resume=True)
     >>> [entry.path for entry in client.import_(result.path, "docs/convert@2").checkpoint.entries]
     ['model.v']
     """
