@@ -32,6 +32,7 @@ class OldDaemon final : public v1::CheckpointService::Service {
   PASS_ON(AbortSave, AbortSaveRequest, AbortSaveResponse)
   PASS_ON(GetCheckpoint, GetCheckpointRequest, Checkpoint)
   PASS_ON(ListEntries, ListEntriesRequest, ListEntriesResponse)
+  PASS_ON(GetServerInfo, GetServerInfoRequest, GetServerInfoResponse)  // Every daemon ever had it.
 #undef PASS_ON
 
   grpc::Status GetTensor(grpc::ServerContext*, const v1::GetTensorRequest* request,

@@ -147,8 +147,8 @@ def test_a_report_of_many_entries_arrives_whole(daemon, tmp_path):
     lines = [json.loads(line) for line in daemon.cairn("diff", "many/a@1", "many/b@1", "--json").stdout.splitlines()]
     assert len(lines) == 6001 and lines[-1]["summary"]["counts"] == {"changed": 6000}
     assert {line["path"] for line in lines[:-1]} == set(tensors)
-    daemon.ok("rm", "many/a@1")
-    daemon.ok("rm", "many/b@1")
+    daemon.ok("rm", "--yes", "many/a@1")
+    daemon.ok("rm", "--yes", "many/b@1")
 
 
 def test_what_is_not_there_is_named(daemon):
@@ -224,10 +224,10 @@ def test_a_repeated_diff_finds_what_it_has_made(daemon, stored):
     assert other.returncode == PRECONDITION and "exists" in other.stderr
     # A diff that was removed is made again.
     daemon.ok("diff", "team/base@1", "team/tuned@1", "--output", "team/brief@1")
-    daemon.ok("rm", "team/brief@1")
+    daemon.ok("rm", "--yes", "team/brief@1")
     daemon.ok("diff", "team/base@1", "team/tuned@1", "--output", "team/brief@1")
     daemon.ok("show", "team/brief@1")
-    daemon.ok("rm", "team/brief@1")
+    daemon.ok("rm", "--yes", "team/brief@1")
 
 
 def test_equal_checkpoints_give_a_small_diff_without_being_read(daemon, folder):
@@ -305,7 +305,7 @@ def test_a_damaged_diff_is_data_loss(daemon, stored, folder, tmp_path, damage):
 def test_a_base_that_has_vanished_is_named(daemon, stored):
     daemon.ok("convert", "ref::team/base@1", "ref::team/short@1")
     daemon.ok("diff", "team/short@1", "team/tuned@1", "--output", "team/short-delta@1")
-    daemon.ok("rm", "team/short@1")
+    daemon.ok("rm", "--yes", "team/short@1")
     result = daemon.cairn("recover", "team/short@1", "team/short-delta@1", "team/wrong@1")
     assert result.returncode == NOT_FOUND and "team/short" in result.stderr
     # Equal content is as good a base.

@@ -49,10 +49,10 @@ def test_a_map_of_ones_own_has_its_files_and_numbers(model, tmp_path):
 
 
 def test_renames_work_for_files_that_the_daemon_makes_and_reads(client, model, tmp_path):
-    saved = client.import_(model, "options/a@1", rename={"model.layers.{i}.w": "w{i}"}, exclude=["head.w"])
-    assert {entry.path for entry in saved.checkpoint.entries} == {"w0", "w1"}
+    saved = client.import_(model, "options/a@1", rename={"model.layers.{i}.w": "w.{i}"}, exclude=["head.w"])
+    assert {entry.path for entry in saved.checkpoint.entries} == {"w.0", "w.1"}
     out = tmp_path / "out.safetensors"
-    client.export("options/a@1", out, rename={"w0": "first"}, exclude="w1")
+    client.export("options/a@1", out, rename={"w.0": "first"}, exclude="w.1")
     assert names(out) == {"first"}
     back = client.convert(out, "options/b@1", rename={"first": "second"})
     assert [entry.path for entry in back.checkpoint.entries] == ["second"]

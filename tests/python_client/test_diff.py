@@ -187,8 +187,10 @@ def test_what_a_callback_raises_ends_a_diff_and_leaves_nothing(client, name, tmp
     def stop(progress):
         raise Enough
 
-    client.save(f"{name}@1", {"w": np.zeros(8_000_000)})
-    client.save(f"{name}@2", {"w": np.ones(8_000_000)})
+    # So much that nothing is done before progress is told for the first time, a tenth of a second after the begin.
+    random = np.random.default_rng(1)
+    client.save(f"{name}@1", {"w": random.standard_normal(32_000_000, np.float32)})
+    client.save(f"{name}@2", {"w": random.standard_normal(32_000_000, np.float32)})
     with pytest.raises(Enough):
         client.write_diff(f"{name}@1", f"{name}@2", f"{name}@3", progress=stop)
     with pytest.raises(Enough):
