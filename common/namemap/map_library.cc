@@ -223,16 +223,17 @@ std::vector<MapStep> MapLibrary::StepsFrom(const Naming& from) const {
 absl::StatusOr<std::vector<MapStep>> MapLibrary::FindWay(absl::string_view from, absl::string_view to,
                                                          const CheckpointIndex& index,
                                                          const ConfigDocuments& config) const {
+  // A name that nobody knows is a mistake whatever the checkpoint is.
+  const bool to_group = IsGroup(to);
+  const Naming* end = nullptr;
+  if (!to_group) {
+    CAIRN_ASSIGN_OR_RETURN(end, Find(to));
+  }
   const Naming* start = nullptr;
   if (from.empty() || IsGroup(from)) {
     CAIRN_ASSIGN_OR_RETURN(start, Detect(index, config, from));
   } else {
     CAIRN_ASSIGN_OR_RETURN(start, Find(from));
-  }
-  const bool to_group = IsGroup(to);
-  const Naming* end = nullptr;
-  if (!to_group) {
-    CAIRN_ASSIGN_OR_RETURN(end, Find(to));
   }
   if (start == end || (to_group && start->group == to)) {
     return absl::InvalidArgumentError(absl::StrCat("the checkpoint is ", start->name, " already"));
