@@ -278,6 +278,46 @@ class ConvertedFilesTest : public FilesTest {
   const std::string target_ = folder_ / "out.safetensors";
 };
 
+TEST_F(ConvertedFilesTest, ManySmallEntriesAreReportedOnceInAWhileAndNotEach) {
+  constexpr int kEntries = 5000;
+  std::string header;
+  for (int i = 0; i < kEntries; ++i) {
+    absl::StrAppend(&header, header.empty() ? "{" : ",", "\"", i, R"(":{"dtype":"U8","shape":[1],"data_offsets":[)", i, ",", i + 1, "]}");
+  }
+  header.resize((header.size() + 1 + 7) / 8 * 8 - 1, ' ');
+  header += "}";
+  std::string size(8, '\0');
+  for (int i = 0; i < 8; ++i) size[i] = static_cast<char>(header.size() >> (8 * i));
+  for (const char* const name : {"a", "b"}) {
+    std::ofstream(folder_ / absl::StrCat(name, ".safetensors")) << size << header << std::string(kEntries, name[0]);
+  }
+  // One each tenth of a second; of a report also those that bring the entries, of which some hundreds fit into one.
+  const auto most = [](absl::Time start) { return absl::ToInt64Milliseconds(absl::Now() - start) / 100 + 50; };
+
+  client::DiffSpec diff;
+  diff.base.path = folder_ / "a.safetensors";
+  diff.target.path = folder_ / "b.safetensors";
+  int messages = 0;
+  absl::Time start = absl::Now();
+  CAIRN_ASSERT_OK_AND_ASSIGN(const client::DiffResult compared, client_->Diff(diff, [&](const client::DiffProgress&) { ++messages; }));
+  EXPECT_EQ(compared.entries.size(), static_cast<size_t>(kEntries));
+  EXPECT_LE(messages, most(start));
+
+  client::ConvertSpec spec;
+  spec.source.path = folder_ / "a.safetensors";
+  spec.target.path = target_;
+  messages = 0;
+  client::ConversionProgress last;
+  start = absl::Now();
+  const absl::Status converted = client_->Convert(spec, [&](const client::ConversionProgress& progress) {
+    ++messages;
+    last = progress;
+  }).status();
+  CAIRN_ASSERT_OK(converted);
+  EXPECT_LE(messages, most(start));
+  EXPECT_EQ(last.entries_done, static_cast<uint64_t>(kEntries));
+}
+
 TEST_F(ConvertedFilesTest, WhoAsksAgainUnderTheSameKeyHasTheAnswerThatWasLost) {
   CAIRN_ASSERT_OK(SaveOne("a", 1, "w", PatternBytes(100'000, 3)));
   CAIRN_ASSERT_OK_AND_ASSIGN(const client::ConversionResult first, Convert("key"));
