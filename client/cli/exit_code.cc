@@ -3,6 +3,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/error_info.h"
+#include "common/format/cairndiff/diff_file.h"
 
 namespace cairn::cli {
 namespace {
@@ -19,7 +20,8 @@ absl::Status UsageError(absl::string_view message) {
 }
 
 absl::Status AsDamagedFile(const absl::Status& status) {
-  if (!absl::IsInvalidArgument(status)) return status;
+  const bool damage = absl::IsInvalidArgument(status) || (absl::IsDataLoss(status) && GetErrorInfo(status).reason.empty());
+  if (!damage) return status;
   return WithErrorInfo(status, {std::string(kDamagedFile), {}});
 }
 
@@ -64,8 +66,12 @@ std::string HintFor(const absl::Status& status, absl::string_view server) {
           "? Start one with \"cairnd --data-dir DIR\", or name another with --server or CAIRN_SERVER");
     case absl::StatusCode::kAlreadyExists:
       return "--overwrite replaces what is there";
-    case absl::StatusCode::kDataLoss:
-      return "\"cairn verify\" lists everything that is damaged";
+    case absl::StatusCode::kDataLoss: {
+      const std::string reason = GetErrorInfo(status).reason;
+      if (reason == kDamagedDiffReason) return "where there is no other copy of the diff, \"cairn diff BASE TARGET --output DST\" makes it anew";
+      // What "cairn verify" has to say of a file is this very error.
+      return reason == kDamagedFile ? "" : "\"cairn verify\" lists everything that is damaged";
+    }
     default:
       return GetErrorInfo(status).reason == kUsage
                  ? "\"cairn --help\" lists the commands, \"cairn COMMAND --help\" options and examples"

@@ -49,7 +49,7 @@ absl::StatusOr<std::unique_ptr<RecoverReader>> RecoverReader::Open(CheckpointRea
     content.Add(entry.entry, pieces);
   }
   if (content.Finish() != index.target.content) {
-    return absl::DataLossError(absl::StrCat(
+    return DamagedDiff(absl::StrCat(
         diff->name(), ": the diff is damaged: the digests of its pieces do not make up the target's, ", index.target.content.ToHex()));
   }
   auto reader = std::unique_ptr<RecoverReader>(new RecoverReader(base, std::move(diff), std::move(index), threads));
@@ -135,7 +135,7 @@ void RecoverReader::Work::Run() {
   }
   status = decoder.Apply(delta, base, to);
   if (status.ok() && DigestOf(absl::string_view(to.data(), to.size()), DigestAlgorithm::kXxh3) == wanted.target) return;
-  status = absl::DataLossError(absl::StrCat(reader->file_->name(), ": the diff is damaged: ", where(), ": ",
+  status = DamagedDiff(absl::StrCat(reader->file_->name(), ": the diff is damaged: ", where(), ": ",
                                             status.ok() ? "what comes out has another digest" : status.message(),
                                             "; get it again"));
 }

@@ -311,6 +311,7 @@ def test_a_base_that_has_vanished_is_named(daemon, stored):
     # Equal content is as good a base.
     daemon.ok("recover", "team/base@1", "team/short-delta@1", "team/right@1")
 
+    assert "hint: where there is no other copy" in result.stderr and "cairn verify" not in result.stderr
 
 def test_what_is_no_diff_is_refused(daemon, folder):
     result = daemon.cairn("recover", "team/base@1", "team/tuned@1", "team/wrong@1")

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/format/cairndiff/diff_file.h"
 
 namespace cairn::diff_fields {
 namespace {
@@ -67,8 +68,7 @@ uint64_t Fixed64(const char* bytes) {
 }
 
 absl::Status Fields::Damaged(absl::string_view what) const {
-  return absl::DataLossError(
-      absl::StrCat("the diff is damaged: byte ", size_ - left_.size(), " of its index: ", what));
+  return DamagedDiff(absl::StrCat("the diff is damaged: byte ", size_ - left_.size(), " of its index: ", what));
 }
 
 absl::StatusOr<uint8_t> Fields::TakeByte() {

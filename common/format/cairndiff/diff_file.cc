@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/annotate.h"
 #include "common/base/checked_math.h"
+#include "common/base/error_info.h"
 #include "common/base/status_macros.h"
 #include "common/format/cairndiff/diff_fields.h"
 
@@ -200,7 +201,7 @@ absl::StatusOr<DiffFileIndex> ParseIndex(absl::string_view bytes, uint64_t piece
 }
 
 absl::Status Truncated(const ByteSource& file) {
-  return absl::DataLossError(absl::StrCat(file.name(), ": the diff is truncated: its ", file.size(),
+  return DamagedDiff(absl::StrCat(file.name(), ": the diff is truncated: its ", file.size(),
                                           " bytes do not end as a diff file does; get it again"));
 }
 
@@ -223,6 +224,8 @@ std::string DiffFileTail(const DiffFileIndex& index, uint64_t pieces_end) {
   for (const auto& [key, value] : index.metadata) {
     diff_fields::PutText(key, &tail);
     diff_fields::PutText(value, &tail);
+absl::Status DamagedDiff(absl::string_view message) { return WithErrorInfo(absl::DataLossError(message), {kDamagedDiffReason, {}}); }
+
   }
   diff_fields::PutNumber(index.entries.size(), &tail);
   for (const DiffFileEntry& entry : index.entries) PutEntry(entry, &tail);
@@ -280,7 +283,7 @@ absl::StatusOr<DiffFileIndex> ReadDiffFile(const ByteSource& file, const ReadLim
   const uint64_t index_bytes = diff_fields::Fixed64(footer.data() + 8);
   const uint64_t before_footer = file.size() - kFooterBytes;
   if (index_offset < kHeaderBytes || index_offset > before_footer || index_bytes != before_footer - index_offset) {
-    return absl::DataLossError(absl::StrCat(file.name(), ": the diff is damaged: an index of ", index_bytes,
+    return DamagedDiff(absl::StrCat(file.name(), ": the diff is damaged: an index of ", index_bytes,
                                             " bytes at ", index_offset, " does not end at ", before_footer));
   }
   if (index_bytes > limits.max_header_bytes) {
@@ -290,7 +293,7 @@ absl::StatusOr<DiffFileIndex> ReadDiffFile(const ByteSource& file, const ReadLim
   std::string bytes(index_bytes, '\0');
   CAIRN_RETURN_IF_ERROR(file.ReadAt(index_offset, absl::MakeSpan(bytes)));
   if (DigestOf(bytes, DigestAlgorithm::kSha256).AsBytes() != absl::string_view(footer).substr(16, kLongDigest)) {
-    return absl::DataLossError(
+    return DamagedDiff(
         absl::StrCat(file.name(), ": the diff is damaged: the SHA-256 of its index is another than its footer says"));
   }
   absl::StatusOr<DiffFileIndex> index = ParseIndex(bytes, index_offset, limits);

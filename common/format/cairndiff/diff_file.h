@@ -58,6 +58,10 @@ struct DiffFileIndex {
   std::vector<RemovedEntry> removed;            // For reports.
 };
 
+// DATA_LOSS of a diff, with the reason by which it is told from damage to what a daemon stores.
+inline constexpr char kDamagedDiffReason[] = "DAMAGED_DIFF";
+absl::Status DamagedDiff(absl::string_view message);
+
 // The 16 bytes with which a file begins.
 std::string DiffFileHeader();
 // What follows the pieces: the index and the footer. `pieces_end`: where in the file it will stand.

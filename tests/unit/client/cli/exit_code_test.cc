@@ -2,6 +2,7 @@
 
 #include "absl/strings/match.h"
 #include "common/base/error_info.h"
+#include "common/format/cairndiff/diff_file.h"
 #include "gtest/gtest.h"
 
 namespace cairn::cli {
@@ -43,6 +44,15 @@ TEST(ErrorWord, NamesTheCode) {
 TEST(HintFor, SaysHowToReachAServer) {
   EXPECT_TRUE(absl::StrContains(HintFor(absl::UnavailableError("x"), "localhost:7710"), "localhost:7710"));
   EXPECT_EQ(HintFor(absl::InternalError("x"), "localhost:7710"), "");
+}
+
+TEST(HintFor, SendsToVerifyOnlyWhatVerifyKnowsMoreOf) {
+  EXPECT_TRUE(absl::StrContains(HintFor(absl::DataLossError("x"), ""), "cairn verify"));
+  EXPECT_EQ(HintFor(AsDamagedFile(absl::DataLossError("x")), ""), "");
+  const std::string of_diff = HintFor(DamagedDiff("x"), "");
+  EXPECT_TRUE(absl::StrContains(of_diff, "cairn diff BASE TARGET")) << of_diff;
+  EXPECT_EQ(HintFor(AsDamagedFile(DamagedDiff("x")), ""), of_diff);
+  EXPECT_EQ(ExitCodeFor(AsDamagedFile(DamagedDiff("x"))), 5);
 }
 
 }  // namespace
