@@ -9,21 +9,12 @@
 #include "absl/strings/str_split.h"
 #include "common/base/error_info.h"
 #include "common/base/status_macros.h"
-#include "common/format/all_formats.h"
 #include "common/io/posix_file.h"
 #include "common/net/http_client.h"
 
 namespace cairn {
 
 namespace fs = std::filesystem;
-
-absl::StatusOr<const Format*> DetectFormatOfSource(const SourceTree& tree) {
-  absl::StatusOr<const Format*> detected = DetectFormat(tree);
-  // A network that fails meanwhile looks like a format that nobody knows.
-  const auto* const url = dynamic_cast<const UrlTree*>(&tree);
-  if (!detected.ok() && url != nullptr && !url->failure().ok()) return url->failure();
-  return detected;
-}
 
 absl::Status NotToBeRepeated(const absl::Status& status) {
   ErrorInfo info = GetErrorInfo(status);

@@ -7,7 +7,6 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/cancellation.h"
-#include "common/format/format.h"
 #include "common/io/file_tree.h"
 #include "common/net/url_tree.h"
 
@@ -18,11 +17,6 @@ namespace cairn {
 constexpr uint64_t kUrlSourceBytes = 32u << 20;
 constexpr uint64_t kUrlTargetBytes = 64u << 20;
 constexpr uint64_t kUrlPartBytes = 5u << 20;
-inline uint64_t UrlSourceBytes(const std::string& path) { return IsUrl(path) ? kUrlSourceBytes : 0; }
-inline uint64_t UrlTargetBytes(const std::string& path) { return IsUrl(path) ? kUrlTargetBytes : 0; }
-
-// The format of a source that was opened here, where its caller names none. What is wrong with a server is said as such.
-absl::StatusOr<const Format*> DetectFormatOfSource(const SourceTree& tree);
 
 // UNAVAILABLE tells callers to repeat their call. A server behind a URL was asked often enough when it says so: to them that is
 // FAILED_PRECONDITION, with the same words. Anything else as it is.

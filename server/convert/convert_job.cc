@@ -4,14 +4,13 @@
 #include <memory>
 #include <utility>
 
-#include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/annotate.h"
 #include "common/base/status_macros.h"
-#include "common/format/all_formats.h"
 #include "common/format/checkpoint_file.h"
 #include "common/io/file_identity.h"
+#include "common/net/url.h"
 #include "server/convert/finished_conversions.h"
 #include "server/engine/stored_reader.h"
 #include "server/engine/stored_writer.h"
@@ -27,29 +26,10 @@ constexpr uint64_t kMapBytes = 2 * kMapScratchBytes;
 constexpr size_t kLeftOutShown = 20;
 constexpr uint32_t kMostParts = 128;  // More than any format takes.
 
-absl::Status CheckPlace(const ConvertPlace& place, absl::string_view which) {
-  if (place.ref.empty() == place.path.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(which, ": expected either a ref or a path"));
-  }
-  if (!place.ref.empty() && !place.format.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(which, ": a ref has no format, found \"", place.format, "\""));
-  }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<FileSpec> SpecOf(const ConvertPlace& place) {
-  if (place.format.empty()) {
-    FileSpec spec;
-    spec.path = place.path;
-    return spec;
-  }
-  return ParseFileSpec(absl::StrCat(place.format, "::", place.path));
-}
-
 class ConvertJob {
  public:
   ConvertJob(CheckpointEngine& engine, const AllowedRoots& roots, const ConvertRequest& request, const Cancellation& cancellation, FinishedConversions* finished)
-      : engine_(engine), roots_(roots), request_(request), cancellation_(cancellation), finished_(finished) {}
+      : context_{engine, roots, cancellation}, request_(request), finished_(finished) {}
 
   absl::StatusOr<ConvertResult> Run(const std::function<void(const ConvertProgress&)>& report) {
     CAIRN_RETURN_IF_ERROR(CheckPlace(request_.source, "source"));
@@ -65,7 +45,7 @@ class ConvertJob {
     }
     CAIRN_RETURN_IF_ERROR(MakeRecipe());
     ConvertOptions options;
-    options.cancellation = cancellation_;
+    options.cancellation = context_.cancellation;
     options.may_drop = request_.drop_unsupported;
     options.progress = [&](const ConvertProgress& progress) {
       result_.progress = progress;
@@ -73,34 +53,18 @@ class ConvertJob {
     };
     CAIRN_RETURN_IF_ERROR(RunConvert(recipe_->reader(), recipe_->plan(), *writer_, options));
     if (stored_ != nullptr) result_.checkpoint = stored_->committed();
+    // What is left of the conversion beside its target goes first: it may have the target by a second name.
+    writer_.reset();
     if (!key_.empty()) {
-      if (absl::StatusOr<std::string> state = FileIdentity(target_path_); state.ok()) finished_->Add(key_, *std::move(state), result_);
+      if (const absl::StatusOr<std::string> state = FileIdentity(target_path_); state.ok()) finished_->Add(key_, *state, result_);
     }
     return result_;
   }
 
  private:
   absl::Status OpenSource() {
-    if (!request_.source.ref.empty()) {
-      CAIRN_ASSIGN_OR_RETURN(const Ref ref, Ref::Parse(request_.source.ref));
-      CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<StoredReader> stored, engine_.OpenReader(ref));
-      source_uid_ = stored->row().uid;
-      reader_ = std::move(stored);
-      return absl::OkStatus();
-    }
-    CAIRN_ASSIGN_OR_RETURN(FileSpec spec, SpecOf(request_.source));
-    std::shared_ptr<const SourceTree> tree = request_.source.source_tree;
-    if (tree == nullptr) {
-      CAIRN_ASSIGN_OR_RETURN(tree, roots_.OpenSource(spec.path, cancellation_));
-    }
-    if (spec.format == nullptr) {
-      CAIRN_ASSIGN_OR_RETURN(spec.format, DetectFormatOfSource(*tree));
-    }
-    result_.source_format = std::string(spec.format->name());
-    ReadOptions options;
-    options.variant = spec.variant;
-    source_tree_ = tree;
-    CAIRN_ASSIGN_OR_RETURN(reader_, spec.format->Open(std::move(tree), options));
+    CAIRN_ASSIGN_OR_RETURN(source_, cairn::OpenSource(context_, request_.source));
+    if (source_.spec.format != nullptr) result_.source_format = std::string(source_.spec.format->name());
     return absl::OkStatus();
   }
 
@@ -124,11 +88,12 @@ class ConvertJob {
     }
     if (IsUrl(target.path)) {
       if (request_.resume || request_.assets_beside) return absl::InvalidArgumentError("resume and assets_beside: only for files on this daemon's machine");
-      CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<SinkTree> sink, roots_.CreateTarget(target.path, {.overwrite = target.overwrite}, cancellation_));
+      CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<SinkTree> sink,
+                             context_.roots.CreateTarget(target.path, {.overwrite = target.overwrite}, context_.cancellation));
       CAIRN_ASSIGN_OR_RETURN(writer_, target.format->Create(std::move(sink), target.options));
       return absl::OkStatus();
     }
-    CAIRN_ASSIGN_OR_RETURN(target.path, roots_.ResolveTarget(target.path));
+    CAIRN_ASSIGN_OR_RETURN(target.path, context_.roots.ResolveTarget(target.path));
     target.note = [this](const std::string& note) { result_.notes.push_back(note); };
     const bool remembers = finished_ != nullptr && !request_.session_key.empty();
     if (request_.resume || remembers) {
@@ -144,15 +109,7 @@ class ConvertJob {
     return absl::OkStatus();
   }
 
-  // Of what OpenSource has opened.
-  absl::StatusOr<std::string> SourceIdentity() const {
-    if (!source_uid_.empty()) return absl::StrCat("uid:", source_uid_);
-    if (request_.source.source_tree != nullptr) return absl::InvalidArgumentError("resume: not for a source that is sent here");
-    CAIRN_ASSIGN_OR_RETURN(const FileSpec spec, SpecOf(request_.source));
-    if (const auto* const url = dynamic_cast<const UrlTree*>(source_tree_.get()); url != nullptr) return absl::StrCat(request_.source.format, "::", url->Identity());
-    CAIRN_ASSIGN_OR_RETURN(std::string identity, FileIdentity(spec.path));
-    return absl::StrCat(request_.source.format, "::", spec.path, "\n", identity);
-  }
+  absl::StatusOr<std::string> SourceIdentity() const { return cairn::SourceIdentity(request_.source, source_.tree.get(), source_.stored); }
 
   // An answer that was lost is given again, and not ALREADY_EXISTS.
   void FindAnswer(const TargetFile& target, const std::string& source) {
@@ -166,31 +123,26 @@ class ConvertJob {
     if (request_.resume || request_.assets_beside || request_.parts > 0) {
       return absl::InvalidArgumentError("resume, assets_beside and parts are about files that are written, and this is a ref");
     }
-    CAIRN_ASSIGN_OR_RETURN(const Ref ref, Ref::Parse(request_.target.ref));
-    if (!ref.step.has_value()) {
-      return absl::InvalidArgumentError(absl::StrCat("\"", request_.target.ref, "\": expected NAME@STEP, the checkpoint to be"));
+    OutputRequest output;
+    output.place = request_.target;
+    output.overwrite = request_.overwrite;
+    output.session_key = request_.session_key;
+    // Whoever sends files here says with the key which ones.
+    if (request_.source.source_tree == nullptr) {
+      CAIRN_ASSIGN_OR_RETURN(const std::string source, SourceIdentity());
+      output.identity = absl::StrCat("convert ", source, "\n", request_.recipe.WholeIdentity());
     }
-    SessionSpec spec;
-    spec.name = ref.name;
-    spec.step = *ref.step;
-    absl::BitGen random;
-    spec.client_key = !request_.session_key.empty()
-                          ? request_.session_key
-                          : absl::StrCat("convert-", absl::Hex(absl::Uniform<uint64_t>(random), absl::kZeroPad16));
-    spec.overwrite = request_.overwrite;
-    // What the source says of itself, unless the caller says otherwise.
-    spec.metadata = request_.metadata;
-    spec.metadata.insert(reader_->index().metadata.begin(), reader_->index().metadata.end());
-    spec.parent = source_uid_.empty() ? "" : absl::StrCat("uid:", source_uid_);
-    spec.created_by = request_.created_by;
-    CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<StoredWriter> stored, StoredWriter::Create(engine_, std::move(spec)));
+    output.metadata = request_.metadata;
+    output.created_by = request_.created_by;
+    if (source_.stored != nullptr) output.parent = source_.stored->row().uid;
+    CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<StoredWriter> stored, CreateStoredTarget(context_.engine, output, source_.reader->index().metadata));
     stored_ = stored.get();
     writer_ = std::move(stored);
     return absl::OkStatus();
   }
 
   absl::Status ReportLeftOut() {
-    const std::vector<LeftOut>& left_out = reader_->index().left_out;
+    const std::vector<LeftOut>& left_out = source_.reader->index().left_out;
     for (size_t i = 0; i < std::min(left_out.size(), kLeftOutShown); ++i) {
       result_.left_out.push_back(absl::StrCat("\"", left_out[i].path.ToString(), "\": ", left_out[i].what));
     }
@@ -204,7 +156,7 @@ class ConvertJob {
     RecipeRequest request = request_.recipe;
     request.weight_marks = target_holds_values_;
     if (request.map.has_value()) request.map->read.scratch_bytes = kMapScratchBytes;
-    CAIRN_ASSIGN_OR_RETURN(recipe_, Recipe::Create(*reader_, source_tree_.get(), request));
+    CAIRN_ASSIGN_OR_RETURN(recipe_, Recipe::Create(*source_.reader, source_.tree.get(), request));
     if (recipe_->weights().has_value()) result_.weights = recipe_->weights()->Describe();
     if (recipe_->mapping() != nullptr) {
       result_.map = recipe_->mapping()->Describe();
@@ -213,18 +165,14 @@ class ConvertJob {
     return absl::OkStatus();
   }
 
-  CheckpointEngine& engine_;
-  const AllowedRoots& roots_;
+  const PlaceContext context_;
   const ConvertRequest& request_;
-  const Cancellation cancellation_;
   FinishedConversions* const finished_;
   ConvertResult result_;
   std::string target_path_;              // Of files.
   std::string key_;                      // Empty: is not remembered.
   std::optional<ConvertResult> answer_;  // Of the same conversion, which was made before.
-  std::string source_uid_;
-  std::shared_ptr<const SourceTree> source_tree_;  // Null for a ref.
-  std::unique_ptr<CheckpointReader> reader_;
+  SourcePlace source_;
   std::unique_ptr<Recipe> recipe_;
   std::unique_ptr<CheckpointWriter> writer_;
   bool target_holds_values_ = true;
@@ -238,9 +186,8 @@ absl::StatusOr<ConvertResult> RunConvertJob(CheckpointEngine& engine, const Allo
                                             const std::function<void(const ConvertProgress&)>& report, FinishedConversions* finished) {
   // Files that are written side by side, each with a part of its own that is being filled.
   const uint64_t parts = IsUrl(request.target.path) ? kUrlPartBytes * std::min(request.parts, kMostParts) : 0;
-  const uint64_t urls = UrlSourceBytes(request.source.path) + UrlTargetBytes(request.target.path) + parts;
-  const ByteBudget::Reservation memory =
-      budget.AcquireBlocking(kJobBytes + (request.recipe.map.has_value() ? kMapBytes : 0) + request.source.tree_bytes + request.target.tree_bytes + urls);
+  const ByteBudget::Reservation memory = budget.AcquireBlocking(kJobBytes + (request.recipe.map.has_value() ? kMapBytes : 0) +
+                                                                SourceBytes(request.source) + TargetBytes(request.target) + parts);
   absl::StatusOr<ConvertResult> result = ConvertJob(engine, roots, request, cancellation, finished).Run(report);
   if (!result.ok()) return NotToBeRepeated(result.status());
   return result;

@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,24 +11,12 @@
 #include "common/base/byte_budget.h"
 #include "common/base/cancellation.h"
 #include "common/convert/convert.h"
-#include "common/io/file_tree.h"
 #include "common/recipe/recipe.h"
 #include "server/convert/allowed_roots.h"
+#include "server/convert/places.h"
 #include "server/engine/checkpoint_engine.h"
 
 namespace cairn {
-
-// One end of a conversion: a checkpoint of this daemon, files below an allowed root, or files that come or go on the fly.
-struct ConvertPlace {
-  std::string ref;   // Exactly one of ref and path.
-  std::string path;
-  std::string format;  // With path: a format's name or one of its variants; empty: by content or name.
-  // Files that are not on this machine; `path` is then a name for them. Of a source; of a target; and what the tree
-  // itself may hold in memory.
-  std::shared_ptr<const SourceTree> source_tree = nullptr;
-  std::shared_ptr<SinkTree> sink_tree = nullptr;
-  uint64_t tree_bytes = 0;
-};
 
 struct ConvertRequest {
   ConvertPlace source;

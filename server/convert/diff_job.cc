@@ -12,6 +12,7 @@
 #include "common/diff/diff_asset.h"
 #include "common/format/cairndiff/cairndiff_format.h"
 #include "common/format/cairndiff/diff_file.h"
+#include "server/convert/diff_places.h"
 
 namespace cairn {
 namespace {
@@ -40,8 +41,8 @@ class DiffJob {
       target_.side.digests = EntryDigests(*target_.stored);
     }
     CAIRN_RETURN_IF_ERROR(SelectInBoth(request_.select, base_.side, target_.side));
-    const ByteBudget::Reservation memory = budget.AcquireBlocking(MemoryBytes() + UrlSourceBytes(request_.base.path) + UrlSourceBytes(request_.target.path) +
-                                                                     UrlTargetBytes(request_.output.place.path));
+    const ByteBudget::Reservation memory = budget.AcquireBlocking(MemoryBytes() + SourceBytes(request_.base) + SourceBytes(request_.target) +
+                                                                  TargetBytes(request_.output.place));
     CAIRN_RETURN_IF_ERROR(cancellation_.Check());
     switch (request_.mode) {
       case DiffMode::kReport:
@@ -187,6 +188,10 @@ class DiffJob {
   OutputRequest Output() const {
     OutputRequest output = request_.output;
     output.parent = base_.uid;
+    output.identity = absl::StrCat("diff ", request_.mode == DiffMode::kExact ? "exact " : "arithmetic ",
+                                   request_.float_dtype.has_value() ? DtypeName(*request_.float_dtype) : "keep", "\n", base_.identity, "\n",
+                                   target_.identity);
+    for (const std::string& pattern : request_.select) absl::StrAppend(&output.identity, "\n", pattern.size(), ":", pattern);
     return output;
   }
 

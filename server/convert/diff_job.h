@@ -12,7 +12,6 @@
 #include "common/base/cancellation.h"
 #include "common/diff/compare.h"
 #include "server/convert/allowed_roots.h"
-#include "server/convert/convert_job.h"
 #include "server/convert/places.h"
 #include "server/engine/checkpoint_engine.h"
 

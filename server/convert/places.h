@@ -1,52 +1,68 @@
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "common/base/cancellation.h"
-#include "common/diff/exact_diff.h"
-#include "common/diff/selected_reader.h"
+#include "common/format/all_formats.h"
 #include "common/format/format.h"
-#include "common/io/byte_source.h"
+#include "common/io/file_tree.h"
+#include "common/tensor/ref.h"
 #include "server/convert/allowed_roots.h"
-#include "server/convert/convert_job.h"
 #include "server/engine/checkpoint_engine.h"
+#include "server/engine/stored_reader.h"
 #include "server/engine/stored_writer.h"
 
 namespace cairn {
 
-// Where the jobs on differences read and write: refs, and files below the allowed roots.
+// One end of a job: a checkpoint of this daemon, files below an allowed root, or files that come or go on the fly.
+struct ConvertPlace {
+  std::string ref;   // Exactly one of ref and path.
+  std::string path;  // May be a URL.
+  std::string format;  // With path: a format's name or one of its variants; empty: by content or name.
+  // Files that are not on this machine; `path` is then a name for them. Of a source; of a target; and what the tree
+  // itself may hold in memory.
+  std::shared_ptr<const SourceTree> source_tree = nullptr;
+  std::shared_ptr<SinkTree> sink_tree = nullptr;
+  uint64_t tree_bytes = 0;
+};
+
+// Where jobs read and write: refs, and files below the allowed roots.
 struct PlaceContext {
   CheckpointEngine& engine;
   const AllowedRoots& roots;
-  Cancellation cancellation;  // Of what waits for servers.
+  const Cancellation cancellation;  // Ends what waits for a network.
 };
 
 // INVALID_ARGUMENT unless it is either a ref or a path; `which` is for messages.
 absl::Status CheckPlace(const ConvertPlace& place, absl::string_view which);
+// Of a path.
+absl::StatusOr<FileSpec> SpecOf(const ConvertPlace& place);
+// INVALID_ARGUMENT unless its ref is NAME@STEP.
+absl::StatusOr<Ref> ParseTargetRef(const ConvertPlace& place);
+// What the files themselves may hold in memory, as a source or as a target, on top of what a job takes.
+uint64_t SourceBytes(const ConvertPlace& place);
+uint64_t TargetBytes(const ConvertPlace& place);
 
-// A checkpoint that is to be compared or to be built upon.
-struct DiffPlace {
-  DiffSide side;
-  std::string label;                    // For people who look for it later: NAME@STEP, or the file's name.
-  std::string uid;                      // Of a ref.
-  const StoredReader* stored = nullptr;  // Of a ref: lives as long as the side's reader.
+// A checkpoint that a job reads.
+struct SourcePlace {
+  std::unique_ptr<CheckpointReader> reader;
+  const StoredReader* stored = nullptr;    // Of a ref: the reader.
+  std::shared_ptr<const SourceTree> tree;  // Of files.
+  FileSpec spec;                           // Of files. Its format is known.
 };
-absl::StatusOr<DiffPlace> OpenDiffPlace(const PlaceContext& context, const ConvertPlace& place, absl::string_view which);
+absl::StatusOr<SourcePlace> OpenSource(const PlaceContext& context, const ConvertPlace& place);
 
-// The digests by entry of what a ref stores, for CompareOptions.
-std::vector<std::string> EntryDigests(const StoredReader& stored);
-// Those of its pieces, where it was saved in pieces like those of an exact diff. Valid as long as the place.
-KnownPiece KnownPieces(const DiffPlace& place);
+// A network that fails looks like bytes of another format: what `tree` has to say of that.
+absl::Status NetworkFailure(const SourceTree& tree);
 
-// The bytes of an exact diff: a .cairndiff file, or the asset that a ref stores. FAILED_PRECONDITION for what is none.
-absl::StatusOr<std::unique_ptr<ByteSource>> OpenDiffBytes(const PlaceContext& context, const ConvertPlace& place, absl::string_view which);
+// What tells one state of a source from another. INVALID_ARGUMENT for files that are sent here.
+absl::StatusOr<std::string> SourceIdentity(const ConvertPlace& place, const SourceTree* tree, const StoredReader* stored);
 
 // What a job writes, and how.
 struct OutputRequest {
@@ -54,33 +70,16 @@ struct OutputRequest {
   bool overwrite = false;
   // Of refs. The same key goes on where an interrupted job stopped; empty: a new one.
   std::string session_key;
+  // Of refs: what is made, and of which states of its sources. The same key with another identity is another key, for whoever
+  // chose it may not know that a file has changed meanwhile. Empty: the key says it all.
+  std::string identity;
   std::map<std::string, std::string> metadata;  // Goes over what the job itself says.
   std::string created_by;
   std::string parent;  // uid; may be empty.
 };
 
-// INVALID_ARGUMENT unless it is a path or NAME@STEP.
-absl::Status CheckOutput(const ConvertPlace& place);
-
-// A checkpoint that a job writes. Nothing of it is visible before all of it is there.
-class JobOutput {
- public:
-  // `metadata`: what the checkpoint says of itself. ALREADY_EXISTS and the like before anything is computed.
-  static absl::StatusOr<JobOutput> Open(const PlaceContext& context, const OutputRequest& request,
-                                        const std::map<std::string, std::string>& metadata);
-
-  CheckpointWriter& writer() { return *writer_; }
-  // Of a ref: once it is committed; at once, if an earlier attempt with this key got to the end.
-  std::optional<CheckpointRow> committed() const;
-
- private:
-  JobOutput() = default;
-
-  std::unique_ptr<CheckpointWriter> writer_;
-  StoredWriter* stored_ = nullptr;  // The writer, where the output is a ref.
-};
-
-// A .cairndiff file, or nothing: INVALID_ARGUMENT for a place that names another format.
-absl::StatusOr<std::unique_ptr<SinkTree>> CreateDiffFile(const PlaceContext& context, const OutputRequest& request);
+// A writer to the ref of `request`. `metadata`: what the checkpoint says of itself. ALREADY_EXISTS and the like.
+absl::StatusOr<std::unique_ptr<StoredWriter>> CreateStoredTarget(CheckpointEngine& engine, const OutputRequest& request,
+                                                                 const std::map<std::string, std::string>& metadata);
 
 }  // namespace cairn

@@ -4,12 +4,14 @@
 #include <memory>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/annotate.h"
 #include "common/base/status_macros.h"
 #include "common/convert/convert_plan.h"
 #include "common/diff/arithmetic.h"
 #include "common/diff/recover_reader.h"
 #include "common/format/cairndiff/diff_file.h"
+#include "server/convert/diff_places.h"
 
 namespace cairn {
 namespace {
@@ -38,13 +40,13 @@ class RecoverJob {
 
  private:
   absl::Status Apply(ByteBudget& budget) {
-    CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<ByteSource> diff, OpenDiffBytes(context_, request_.diff, "diff"));
+    CAIRN_ASSIGN_OR_RETURN(DiffBytes diff, OpenDiffBytes(context_, request_.diff, "diff"));
     CAIRN_ASSIGN_OR_RETURN(const DiffPlace base, OpenDiffPlace(context_, request_.base, "base"));
-    const uint64_t index_bytes = std::min(ClaimedDiffIndexBytes(*diff), ReadLimits().max_header_bytes);
-    const ByteBudget::Reservation memory = budget.AcquireBlocking(kExactBytes + kIndexFactor * index_bytes + UrlBytes());
+    const uint64_t index_bytes = std::min(ClaimedDiffIndexBytes(*diff.bytes), ReadLimits().max_header_bytes);
+    const ByteBudget::Reservation memory = budget.AcquireBlocking(kExactBytes + kIndexFactor * index_bytes + PlaceBytes());
     CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<RecoverReader> reader,
-                           RecoverReader::Open(*base.side.reader, std::move(diff), ReadLimits(), cancellation_, kThreads));
-    CAIRN_RETURN_IF_ERROR(Write(*reader, base.uid, request_.float_dtype));
+                           RecoverReader::Open(*base.side.reader, std::move(diff.bytes), ReadLimits(), cancellation_, kThreads));
+    CAIRN_RETURN_IF_ERROR(Write(*reader, base, diff.identity, request_.float_dtype));
     // What was cast is no longer what the digest is of.
     if (!request_.float_dtype.has_value()) result_.target_digest = reader->diff().target.content.ToHex();
     return absl::OkStatus();
@@ -53,23 +55,24 @@ class RecoverJob {
   absl::Status Add(ByteBudget& budget) {
     CAIRN_ASSIGN_OR_RETURN(const DiffPlace base, OpenDiffPlace(context_, request_.base, "base"));
     CAIRN_ASSIGN_OR_RETURN(const DiffPlace diff, OpenDiffPlace(context_, request_.diff, "diff"));
-    const ByteBudget::Reservation memory = budget.AcquireBlocking(kArithmeticBytes + UrlBytes());
+    const ByteBudget::Reservation memory = budget.AcquireBlocking(kArithmeticBytes + PlaceBytes());
     CAIRN_ASSIGN_OR_RETURN(
         const std::unique_ptr<ArithmeticReader> sum,
         ArithmeticReader::Open(*base.side.reader, *diff.side.reader, {ArithmeticOperation::kSum, request_.float_dtype}));
-    return Write(*sum, base.uid, std::nullopt);
+    return Write(*sum, base, diff.identity, std::nullopt);
   }
 
-  uint64_t UrlBytes() const {
-    return UrlSourceBytes(request_.base.path) + UrlSourceBytes(request_.diff.path) + UrlTargetBytes(request_.output.place.path);
-  }
+  uint64_t PlaceBytes() const { return SourceBytes(request_.base) + SourceBytes(request_.diff) + TargetBytes(request_.output.place); }
 
-  absl::Status Write(CheckpointReader& reader, const std::string& base_uid, std::optional<Dtype> float_dtype) {
+  absl::Status Write(CheckpointReader& reader, const DiffPlace& base, const std::string& diff_identity, std::optional<Dtype> float_dtype) {
     PlanOptions plan_options;
     plan_options.float_dtype = float_dtype;
     CAIRN_ASSIGN_OR_RETURN(const ConvertPlan plan, MakeConvertPlan(reader.index(), plan_options));
     OutputRequest request = request_.output;
-    request.parent = base_uid;
+    request.parent = base.uid;
+    request.identity = absl::StrCat("recover ", request_.arithmetic ? "arithmetic " : "exact ",
+                                    request_.float_dtype.has_value() ? DtypeName(*request_.float_dtype) : "keep", "\n", base.identity, "\n",
+                                    diff_identity);
     absl::StatusOr<JobOutput> output = JobOutput::Open(context_, request, reader.index().metadata);
     if (!output.ok()) return Annotate(output.status(), "the output");
     if (!output->committed().has_value()) {

@@ -278,6 +278,19 @@ class ConvertedFilesTest : public FilesTest {
   const std::string target_ = folder_ / "out.safetensors";
 };
 
+TEST_F(ConvertedFilesTest, AFileThatHasChangedIsNotTheOneThatTheSameKeyWasFor) {
+  client::ConvertSpec spec;
+  spec.source.path = folder_ / "in.safetensors";
+  spec.target.ref = "a@1";
+  spec.session_key = "key";
+  std::ofstream(spec.source.path) << Safetensors("old");
+  CAIRN_ASSERT_OK_AND_ASSIGN(const client::ConversionResult first, client_->Convert(spec, nullptr));
+  CAIRN_ASSERT_OK_AND_ASSIGN(const client::ConversionResult again, client_->Convert(spec, nullptr));
+  EXPECT_EQ(again.checkpoint->uid, first.checkpoint->uid);
+  std::ofstream(spec.source.path) << Safetensors("newer");
+  EXPECT_TRUE(absl::IsAlreadyExists(client_->Convert(spec, nullptr).status()));
+}
+
 TEST_F(ConvertedFilesTest, ManySmallEntriesAreReportedOnceInAWhileAndNotEach) {
   constexpr int kEntries = 5000;
   std::string header;

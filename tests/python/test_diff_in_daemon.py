@@ -5,6 +5,7 @@ CAIRN_BIN, CAIRND_BIN and OLD_DAEMON_BIN name the binaries. Needs pytest, numpy 
 
 import json
 import os
+import shutil
 import subprocess
 import time
 
@@ -230,6 +231,20 @@ def test_a_repeated_diff_finds_what_it_has_made(daemon, stored):
     daemon.ok("rm", "--yes", "team/brief@1")
 
 
+def test_files_that_have_changed_are_not_taken_for_those_of_before(daemon, folder):
+    """The session key of a command does not know the daemon's files, so the daemon adds what it knows of them."""
+    for name, source in (("was", "base"), ("is", "target")):
+        shutil.copy(folder / f"{source}.safetensors", folder / f"{name}.safetensors")
+    command = ["diff", f"server::{folder}/was.safetensors", f"server::{folder}/is.safetensors", "--output", "ref::team/moving@1", "--json"]
+    first = json.loads(daemon.ok(*command).stdout)
+    assert json.loads(daemon.ok(*command).stdout)["checkpoint"]["uid"] == first["checkpoint"]["uid"]
+    shutil.copy(folder / "base.safetensors", folder / "is.safetensors")
+    again = daemon.cairn(*command)
+    assert again.returncode == PRECONDITION and "exists" in again.stderr, again.stdout
+    anew = json.loads(daemon.ok(*command, "--overwrite").stdout)
+    assert anew["target_digest"] == anew["base_digest"] == first["base_digest"] != first["target_digest"]
+
+
 def test_equal_checkpoints_give_a_small_diff_without_being_read(daemon, folder):
     daemon.ok("push", folder / "base.safetensors", "team/copy@1")
     done = json.loads(daemon.ok("diff", "team/base@1", "team/copy@1", "--output", "team/nothing@1", "--json").stdout)
@@ -296,6 +311,7 @@ def test_a_damaged_diff_is_data_loss(daemon, stored, folder, tmp_path, damage):
     before = refs(daemon)
     result = daemon.cairn("recover", "ref::team/base@1", f"server::{folder}/bad.cairndiff", "ref::team/wrong@1")
     assert result.returncode == DAMAGED and damage[:4] in result.stderr.replace("damaged", "tampered"), result.stderr
+    assert "hint: where there is no other copy" in result.stderr and "cairn verify" not in result.stderr
     files = set(folder.iterdir())
     result = daemon.cairn("recover", "ref::team/base@1", f"server::{folder}/bad.cairndiff", f"server::{folder}/wrong.safetensors")
     assert result.returncode == DAMAGED and set(folder.iterdir()) == files
@@ -311,7 +327,6 @@ def test_a_base_that_has_vanished_is_named(daemon, stored):
     # Equal content is as good a base.
     daemon.ok("recover", "team/base@1", "team/short-delta@1", "team/right@1")
 
-    assert "hint: where there is no other copy" in result.stderr and "cairn verify" not in result.stderr
 
 def test_what_is_no_diff_is_refused(daemon, folder):
     result = daemon.cairn("recover", "team/base@1", "team/tuned@1", "team/wrong@1")

@@ -146,6 +146,25 @@ TEST_F(DiffJobTest, TheSameKeyFindsWhatWasCommitted) {
   EXPECT_TRUE(ScratchIsEmpty());
 }
 
+TEST_F(DiffJobTest, TheSameKeyForSomethingElseIsAnotherKey) {
+  CAIRN_ASSERT_OK(Run(Diff(DiffMode::kExact, "team/diff@1", "key")).status());
+  DiffRequest selected = Diff(DiffMode::kExact, "team/diff@1", "key");
+  selected.select = {"w"};
+  DiffRequest turned = Diff(DiffMode::kExact, "team/diff@1", "key");
+  std::swap(turned.base, turned.target);
+  for (const DiffRequest& request : {selected, turned, Diff(DiffMode::kArithmetic, "team/diff@1", "key")}) {
+    const absl::Status status = Run(request).status();
+    EXPECT_FALSE(status.ok());
+    EXPECT_FALSE(absl::IsInternal(status)) << status;
+  }
+  // A ref whose checkpoint has been replaced meanwhile is another source.
+  CAIRN_ASSERT_OK(Run(Recovery("team/base@1", "team/diff@1", "team/back@1", "key")).status());
+  CAIRN_ASSERT_OK(engine_->DeleteCheckpoint(*Ref::Parse("team/base@1")).status());
+  CAIRN_ASSERT_OK(Save("team/base", 1, base_).status());
+  const absl::Status replaced = Run(Recovery("team/base@1", "team/diff@1", "team/back@1", "key")).status();
+  EXPECT_EQ(replaced.code(), absl::StatusCode::kAlreadyExists) << replaced;
+}
+
 TEST_F(DiffJobTest, AnInterruptedRecoveryGoesOnUnderTheSameKey) {
   // A target of which the store has nothing once its checkpoint is gone.
   const std::vector<TestTensor> other = {MakeTensor("w", Dtype::kFloat32, {16 * static_cast<int64_t>(kPiece) / 4}, 9)};
@@ -180,6 +199,28 @@ TEST_F(DiffJobTest, ACancelledDiffLeavesNothing) {
   EXPECT_EQ(Run(Diff(DiffMode::kReport)).status().code(), absl::StatusCode::kCancelled);
   EXPECT_FALSE(Exists("team/diff@1"));
   EXPECT_TRUE(ScratchIsEmpty());
+}
+
+TEST_F(DiffJobTest, ADiffThatIsCancelledOnItsWayEndsThereAndLeavesNothing) {
+  for (const DiffMode mode : {DiffMode::kReport, DiffMode::kExact, DiffMode::kArithmetic}) {
+    DiffRequest request = Diff(mode, mode == DiffMode::kReport ? "" : "team/diff@1");
+    request.select = {"w"};
+    cancellation_ = Cancellation();
+    uint64_t reached = 0, whole = 0;
+    DiffCallbacks callbacks;
+    callbacks.entry = [](const EntryComparison&) { return absl::OkStatus(); };
+    callbacks.progress = [&](uint64_t done, uint64_t total) {
+      reached = done;
+      whole = total;
+      if (done > 0) cancellation_.Cancel();
+    };
+    const absl::Status status = RunDiffJob(*engine_, roots_, budget_, request, cancellation_, callbacks).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kCancelled) << status;
+    EXPECT_LT(reached, whole);
+    EXPECT_FALSE(Exists("team/diff@1"));
+    EXPECT_TRUE(ScratchIsEmpty());
+    EXPECT_EQ(budget_.in_use(), 0u);
+  }
 }
 
 TEST_F(DiffJobTest, AnotherBaseIsRefusedAndNothingIsThere) {
