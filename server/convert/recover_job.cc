@@ -20,7 +20,11 @@ namespace {
 constexpr int kThreads = 2;
 constexpr uint64_t kArithmeticBytes = 32u << 20;
 constexpr uint64_t kExactBytes = 56u << 20;
-constexpr uint64_t kIndexFactor = 6;  // Of an index's bytes, once it is read: a piece of 17 bytes at least is a record of some 80.
+// Of an index once it is read: its bytes, of which a piece of 17 at least becomes a record of some 80; and its entries, each of
+// which is there several times, in the indices of reader, plan and writer.
+constexpr uint64_t kIndexFactor = 6;
+constexpr uint64_t kEntryBytes = 1024;
+constexpr uint64_t kMostIndexBytes = 512u << 20;
 
 class RecoverJob {
  public:
@@ -42,8 +46,16 @@ class RecoverJob {
   absl::Status Apply(ByteBudget& budget) {
     CAIRN_ASSIGN_OR_RETURN(DiffBytes diff, OpenDiffBytes(context_, request_.diff, "diff"));
     CAIRN_ASSIGN_OR_RETURN(const DiffPlace base, OpenDiffPlace(context_, request_.base, "base"));
-    const uint64_t index_bytes = std::min(ClaimedDiffIndexBytes(*diff.bytes), ReadLimits().max_header_bytes);
-    const ByteBudget::Reservation memory = budget.AcquireBlocking(kExactBytes + kIndexFactor * index_bytes + PlaceBytes());
+    const DiffIndexClaim index = ClaimedDiffIndex(*diff.bytes, ReadLimits());
+    const uint64_t index_bytes = kIndexFactor * index.bytes + kEntryBytes * index.entries;
+    // More than the budget waits for all of it, so that there is one such job at a time.
+    const uint64_t most = std::max(budget.limit(), kMostIndexBytes);
+    if (index_bytes > most) {
+      return absl::ResourceExhaustedError(absl::StrCat("the diff: its index of ", index.entries, " entries in ", index.bytes, " bytes takes up to ", index_bytes,
+                                                       " bytes of memory, expected at most ", most,
+                                                       "; give the daemon a larger memory_budget, or recover where the caller is"));
+    }
+    const ByteBudget::Reservation memory = budget.AcquireBlocking(kExactBytes + index_bytes + PlaceBytes());
     CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<RecoverReader> reader,
                            RecoverReader::Open(*base.side.reader, std::move(diff.bytes), ReadLimits(), cancellation_, kThreads));
     CAIRN_RETURN_IF_ERROR(Write(*reader, base, diff.identity, request_.float_dtype));

@@ -21,6 +21,8 @@ constexpr uint32_t kVersion = 1;
 constexpr size_t kHeaderBytes = 16;
 constexpr size_t kFooterBytes = 56;
 constexpr uint64_t kMaxMetadata = 65'536;
+constexpr uint64_t kFrontBytes = 16u << 20;  // Of an index, enough for labels and metadata.
+constexpr uint64_t kLeastEntryBytes = 4;      // Kind, a path of one name without a letter, what it is.
 constexpr size_t kLongDigest = static_cast<size_t>(DigestAlgorithm::kSha256);
 constexpr size_t kPieceDigest = static_cast<size_t>(DigestAlgorithm::kXxh3);
 
@@ -153,20 +155,35 @@ absl::StatusOr<DiffEnd> TakeEnd(diff_fields::Fields& fields) {
   return end;
 }
 
-absl::StatusOr<DiffFileIndex> ParseIndex(absl::string_view bytes, uint64_t pieces_end, const ReadLimits& limits) {
-  diff_fields::Fields fields(bytes);
-  DiffFileIndex index;
-  CAIRN_ASSIGN_OR_RETURN(index.base, TakeEnd(fields));
-  CAIRN_ASSIGN_OR_RETURN(index.target, TakeEnd(fields));
+// Everything in front of the entries, and how many there are.
+absl::Status TakeFront(diff_fields::Fields& fields, DiffFileIndex* index, uint64_t* entries) {
+  CAIRN_ASSIGN_OR_RETURN(index->base, TakeEnd(fields));
+  CAIRN_ASSIGN_OR_RETURN(index->target, TakeEnd(fields));
   CAIRN_ASSIGN_OR_RETURN(const uint64_t metadata, fields.TakeNumber());
   if (metadata > kMaxMetadata) return fields.Damaged(absl::StrCat(metadata, " pieces of metadata, expected at most ", kMaxMetadata));
   for (uint64_t i = 0; i < metadata; ++i) {
     CAIRN_ASSIGN_OR_RETURN(const absl::string_view key, fields.TakeText(fields.left()));
     CAIRN_ASSIGN_OR_RETURN(const absl::string_view value, fields.TakeText(fields.left()));
-    if (!index.metadata.emplace(std::string(key), std::string(value)).second) return fields.Damaged("metadata twice");
+    if (!index->metadata.emplace(std::string(key), std::string(value)).second) return fields.Damaged("metadata twice");
   }
+  CAIRN_ASSIGN_OR_RETURN(*entries, fields.TakeNumber());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<uint64_t> TakeEntryCount(absl::string_view front) {
+  diff_fields::Fields fields(front);
+  DiffFileIndex index;
+  uint64_t entries = 0;
+  CAIRN_RETURN_IF_ERROR(TakeFront(fields, &index, &entries));
+  return entries;
+}
+
+absl::StatusOr<DiffFileIndex> ParseIndex(absl::string_view bytes, uint64_t pieces_end, const ReadLimits& limits) {
+  diff_fields::Fields fields(bytes);
+  DiffFileIndex index;
+  uint64_t entries = 0;
+  CAIRN_RETURN_IF_ERROR(TakeFront(fields, &index, &entries));
   uint64_t offset = kHeaderBytes;
-  CAIRN_ASSIGN_OR_RETURN(const uint64_t entries, fields.TakeNumber());
   if (entries > limits.max_entries) {
     return absl::InvalidArgumentError(absl::StrCat(entries, " entries, over the limit of ", limits.max_entries));
   }
@@ -207,6 +224,8 @@ absl::Status Truncated(const ByteSource& file) {
 
 }  // namespace
 
+absl::Status DamagedDiff(absl::string_view message) { return WithErrorInfo(absl::DataLossError(message), {kDamagedDiffReason, {}}); }
+
 std::string DiffFileHeader() {
   std::string header(kMagic);
   diff_fields::PutFixed32(kVersion, &header);
@@ -224,8 +243,6 @@ std::string DiffFileTail(const DiffFileIndex& index, uint64_t pieces_end) {
   for (const auto& [key, value] : index.metadata) {
     diff_fields::PutText(key, &tail);
     diff_fields::PutText(value, &tail);
-absl::Status DamagedDiff(absl::string_view message) { return WithErrorInfo(absl::DataLossError(message), {kDamagedDiffReason, {}}); }
-
   }
   diff_fields::PutNumber(index.entries.size(), &tail);
   for (const DiffFileEntry& entry : index.entries) PutEntry(entry, &tail);
@@ -249,11 +266,19 @@ uint64_t DiffIndexBytesAtMost(const DiffFileIndex& index, uint64_t pieces) {
   return DiffFileTail(index, 0).size() + kContentDigests + pieces * kMostPieceBytes;
 }
 
-uint64_t ClaimedDiffIndexBytes(const ByteSource& file) {
-  char length[8];
-  if (file.size() < kHeaderBytes + kFooterBytes) return 0;
-  if (!file.ReadAt(file.size() - kFooterBytes + 8, absl::MakeSpan(length)).ok()) return 0;
-  return diff_fields::Fixed64(length);
+DiffIndexClaim ClaimedDiffIndex(const ByteSource& file, const ReadLimits& limits) {
+  char place[16];
+  if (file.size() < kHeaderBytes + kFooterBytes) return {};
+  const uint64_t before_footer = file.size() - kFooterBytes;
+  if (!file.ReadAt(before_footer, absl::MakeSpan(place)).ok()) return {};
+  const uint64_t offset = diff_fields::Fixed64(place), bytes = diff_fields::Fixed64(place + 8);
+  // Such an index is refused before anything is allocated for it.
+  if (offset > before_footer || bytes != before_footer - offset || bytes > limits.max_header_bytes) return {};
+  std::string front(std::min(bytes, kFrontBytes), '\0');
+  if (!file.ReadAt(offset, absl::MakeSpan(front)).ok()) return {};
+  const uint64_t most = std::min(bytes / kLeastEntryBytes, limits.max_entries);
+  const absl::StatusOr<uint64_t> entries = TakeEntryCount(front);
+  return {bytes, entries.ok() ? std::min(*entries, most) : most};
 }
 
 bool LooksLikeDiffFile(const ByteSource& file) {

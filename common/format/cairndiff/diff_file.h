@@ -71,8 +71,13 @@ std::string DiffFileTail(const DiffFileIndex& index, uint64_t pieces_end);
 // how many there will be. Readers refuse an index above their ReadLimits::max_header_bytes, so writers ask first.
 uint64_t DiffIndexBytesAtMost(const DiffFileIndex& index, uint64_t pieces);
 
-// What the file says of its index's length, unchecked; 0 for what cannot be a diff file. To know what reading it may take.
-uint64_t ClaimedDiffIndexBytes(const ByteSource& file);
+// What the file says of its index, unchecked; zeros for what cannot be a diff file. To know what reading it may take: no more than
+// that is allocated for.
+struct DiffIndexClaim {
+  uint64_t bytes = 0;
+  uint64_t entries = 0;  // At most so many, where they are not told near the front of the index.
+};
+DiffIndexClaim ClaimedDiffIndex(const ByteSource& file, const ReadLimits& limits);
 
 // True for what begins as a diff file does.
 bool LooksLikeDiffFile(const ByteSource& file);

@@ -133,8 +133,10 @@ TEST(ExactDiffTest, TheBoundOfAnIndexIsNeverBelowIt) {
   for (unsigned seed = 0; seed < 40; ++seed) {
     RandomPair pair(seed);
     const std::string diff = DiffOf(pair.base, pair.target);
-    const uint64_t index_bytes = ClaimedDiffIndexBytes(MemorySource(diff));
+    const DiffIndexClaim claim = ClaimedDiffIndex(MemorySource(diff), ReadLimits());
+    const uint64_t index_bytes = claim.bytes;
     ASSERT_GT(index_bytes, 0u);
+    EXPECT_EQ(claim.entries, ReadDiffFile(MemorySource(diff), ReadLimits())->entries.size());
     ExactDiffOptions options;
     options.max_index_bytes = index_bytes - 1;
     std::string file;

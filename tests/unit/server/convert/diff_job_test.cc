@@ -2,9 +2,11 @@
 #include "server/convert/diff_job.h"
 
 #include <filesystem>
+#include <fstream>
 
 #include "common/base/byte_budget.h"
 #include "common/format/cairndiff/cairndiff_format.h"
+#include "common/format/cairndiff/diff_file.h"
 #include "gmock/gmock.h"
 #include "server/convert/recover_job.h"
 #include "server/engine/stored_writer.h"
@@ -278,6 +280,27 @@ TEST_F(DiffJobTest, ADamagedDiffIsDataLoss) {
     EXPECT_THAT(status.message(), HasSubstr("team/damaged@"));
     EXPECT_FALSE(Exists("team/back@1"));
   }
+}
+
+TEST_F(DiffJobTest, ADiffWhoseIndexWouldTakeTooMuchMemoryIsRefused) {
+  DiffFileIndex index;
+  for (int i = 0; i < 600'000; ++i) {
+    DiffFileEntry entry;
+    entry.entry = Entry::OfValue(KeyPath::Of({absl::StrCat(i)}), Value::Int(1));
+    index.entries.push_back(std::move(entry));
+  }
+  index.base.content = index.target.content = DigestOf("", DigestAlgorithm::kSha256);
+  const std::string header = DiffFileHeader();
+  std::filesystem::create_directory(Scratch() + "/root");
+  const std::string path = Scratch() + "/root/many.cairndiff";
+  std::ofstream(path) << header << DiffFileTail(index, header.size());
+  roots_ = *AllowedRoots::Make({Scratch() + "/root"});
+  RecoverRequest request = Recovery("team/base@1", "", "team/back@1");
+  request.diff = ConvertPlace{.path = path};
+  const absl::Status status = Run(request).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+  EXPECT_THAT(status.message(), HasSubstr("its index of 600000 entries"));
+  EXPECT_FALSE(Exists("team/back@1"));
 }
 
 TEST_F(DiffJobTest, TreesThatDoNotMatchHaveNoArithmeticDiff) {
