@@ -21,8 +21,8 @@ constexpr size_t kMaxAssets = 256;  // Each is an open file until the end.
 
 class AssetsBeside final : public CheckpointWriter {
  public:
-  AssetsBeside(std::unique_ptr<CheckpointWriter> weights, const std::string& target, bool overwrite)
-      : weights_(std::move(weights)), target_(target), overwrite_(overwrite) {}
+  AssetsBeside(std::unique_ptr<CheckpointWriter> weights, const std::string& target, bool overwrite, const std::string& scratch)
+      : weights_(std::move(weights)), target_(target), overwrite_(overwrite), scratch_(scratch) {}
 
   absl::StatusOr<std::vector<size_t>> Begin(const CheckpointIndex& index) override {
     index_ = &index;
@@ -65,7 +65,7 @@ class AssetsBeside final : public CheckpointWriter {
       if (there_->size() != expected_) return Differs(path);
       return 0;
     }
-    CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<ByteSink> sink, CreateFileSink(path, {.overwrite = overwrite_}));
+    CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<ByteSink> sink, CreateFileSink(path, {.overwrite = overwrite_, .temporary_folder = scratch_}));
     sinks_.push_back(std::move(sink));
     return 0;
   }
@@ -118,6 +118,7 @@ class AssetsBeside final : public CheckpointWriter {
   const std::unique_ptr<CheckpointWriter> weights_;
   const std::string target_;
   const bool overwrite_;
+  const std::string scratch_;
   const CheckpointIndex* index_ = nullptr;
   CheckpointIndex without_assets_;
   std::vector<size_t> inner_;  // By entry of the index: its number without assets.
@@ -132,8 +133,8 @@ class AssetsBeside final : public CheckpointWriter {
 }  // namespace
 
 std::unique_ptr<CheckpointWriter> WriteAssetsBeside(std::unique_ptr<CheckpointWriter> weights, const std::string& target,
-                                                    bool overwrite) {
-  return std::make_unique<AssetsBeside>(std::move(weights), target, overwrite);
+                                                    bool overwrite, const std::string& scratch) {
+  return std::make_unique<AssetsBeside>(std::move(weights), target, overwrite, scratch);
 }
 
 }  // namespace cairn

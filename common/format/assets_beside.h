@@ -11,8 +11,9 @@ namespace cairn {
 // it is. One that is there already is left alone if it has the same bytes; otherwise it is replaced with `overwrite`, and
 // ALREADY_EXISTS, before anything is written of the weights, without.
 //
-// `target` is the path of that file, `weights` its writer.
+// `target` is the path of that file, `weights` its writer. `scratch`: where they lie until then, on the same file system; empty:
+// beside it, under other names.
 std::unique_ptr<CheckpointWriter> WriteAssetsBeside(std::unique_ptr<CheckpointWriter> weights, const std::string& target,
-                                                    bool overwrite);
+                                                    bool overwrite, const std::string& scratch = "");
 
 }  // namespace cairn

@@ -103,11 +103,11 @@ std::string ResumeIdentity(const TargetFile& target, const std::vector<std::stri
 }
 
 absl::StatusOr<std::unique_ptr<CheckpointWriter>> CreateTarget(const TargetFile& target) {
-  const auto create = [&](std::shared_ptr<SinkTree> tree, auto wrap) -> absl::StatusOr<std::unique_ptr<CheckpointWriter>> {
+  const auto create = [&](std::shared_ptr<SinkTree> tree, const std::string& scratch, auto wrap) -> absl::StatusOr<std::unique_ptr<CheckpointWriter>> {
     const bool beside = target.assets_beside && !tree->is_directory() && IsOneFile(target);
     CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<CheckpointWriter> writer, target.format->Create(std::move(tree), target.options));
     writer = wrap(std::move(writer));
-    return beside ? WriteAssetsBeside(std::move(writer), target.path, target.overwrite) : std::move(writer);
+    return beside ? WriteAssetsBeside(std::move(writer), target.path, target.overwrite, scratch) : std::move(writer);
   };
   if (!target.resume_identity.empty()) {
     ResumableTreeOptions options;
@@ -118,7 +118,7 @@ absl::StatusOr<std::unique_ptr<CheckpointWriter>> CreateTarget(const TargetFile&
     // Other writers may want to see all bytes (a digest of them may stand in another file): these are read, and not written.
     const absl::string_view format = target.format->name();
     const bool only_counts = format == "safetensors" || format == "torch" || format == "flax";
-    return create(tree, [&](auto writer) { return ResumeWriting(std::move(writer), tree, only_counts); });
+    return create(tree, tree->ScratchFolder(), [&](auto writer) { return ResumeWriting(std::move(writer), tree, only_counts); });
   }
   SinkTreeOptions options;
   options.overwrite = target.overwrite;
@@ -126,7 +126,7 @@ absl::StatusOr<std::unique_ptr<CheckpointWriter>> CreateTarget(const TargetFile&
   if (const std::string left = InterruptedRun(target.path); !left.empty() && target.note != nullptr) {
     target.note(absl::StrCat(left, ": is what an interrupted run that was to be resumed has left; this run does not use it, remove it if nobody will"));
   }
-  return create(std::move(sink), [](auto writer) { return writer; });
+  return create(std::move(sink), /*scratch=*/"", [](auto writer) { return writer; });
 }
 
 std::optional<Dtype> DefaultFloatDtype(const Format& format) {

@@ -72,8 +72,10 @@ absl::StatusOr<std::string> FileIdentity(const std::string& path) {
     struct stat info = {};
     if (::stat(file.c_str(), &info) != 0) return ErrnoStatus(errno, "stat", file);
     if (!S_ISREG(info.st_mode)) continue;
+    // The time of the last write is anybody's to set, and files of one image often have one and the same. That of the last change of
+    // the file itself is not.
     absl::StrAppend(&identity, file.size(), ":", file, " ", info.st_size, " ", info.st_mtim.tv_sec, ".",
-                    info.st_mtim.tv_nsec, "\n");
+                    info.st_mtim.tv_nsec, " ", info.st_ctim.tv_sec, ".", info.st_ctim.tv_nsec, "\n");
   }
   return identity;
 }

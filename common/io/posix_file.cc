@@ -213,7 +213,8 @@ absl::StatusOr<std::unique_ptr<ByteSink>> CreateFileSink(const std::string& path
         absl::StrCat(path, ": expected a regular file to replace, found ", KindOfFile(info.st_mode)));
   }
   const std::filesystem::path target(path);
-  const std::filesystem::path folder = target.has_parent_path() ? target.parent_path() : std::filesystem::path(".");
+  const std::filesystem::path beside = target.has_parent_path() ? target.parent_path() : std::filesystem::path(".");
+  const std::filesystem::path folder = options.temporary_folder.empty() ? beside : std::filesystem::path(options.temporary_folder);
   std::string temporary;
   int created = -1;
   do {

@@ -34,6 +34,8 @@ struct FileSinkOptions {
   bool overwrite = false;
   // fsync file and folder in Close().
   bool durable = true;
+  // Where the temporary file lies, on the same file system; empty: beside the path.
+  std::string temporary_folder = {};
 };
 
 // Writes `path` through a temporary file beside it, which is renamed by Close(). A process that is killed leaves

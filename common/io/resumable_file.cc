@@ -1,6 +1,7 @@
 #include "common/io/resumable_file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -48,6 +49,15 @@ absl::Status ResumableFile::Prepare() {
   // What others can read is decided by the umask, as for any other file.
   fd_ = UniqueFd(::open(BytesPath().c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
   if (!fd_.valid()) return ErrnoStatus(errno, "create", BytesPath());
+  // A run that died right after its commit has left the target itself here, under its second name. That is not to be written to.
+  struct stat info;
+  if (::fstat(fd_.get(), &info) != 0) return ErrnoStatus(errno, "stat", BytesPath());
+  if (info.st_nlink > 1) {
+    if (::unlink(BytesPath().c_str()) != 0) return ErrnoStatus(errno, "remove", BytesPath());
+    fd_ = UniqueFd(::open(BytesPath().c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666));
+    if (!fd_.valid()) return ErrnoStatus(errno, "create", BytesPath());
+    return RewriteRecord();
+  }
   if (const absl::StatusOr<std::string> record = ReadSmallFile(RecordPath(), kMaxRecordBytes); record.ok()) {
     CAIRN_RETURN_IF_ERROR(TakeRecord(*record));
   }

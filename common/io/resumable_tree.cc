@@ -122,6 +122,20 @@ fs::path KeptFor(const fs::path& target) {
   return target.parent_path() / absl::StrCat(".", target.filename().string(), kUnfinished, "resume");
 }
 
+// A run that died right after its commit has left the target under a second name, for which nobody will ask any more: it would
+// keep the bytes when the target is removed.
+void RemoveLinkTo(const std::string& target) {
+  std::error_code error;
+  const fs::path path = fs::absolute(target, error).lexically_normal();
+  if (error || !path.has_filename()) return;
+  const fs::path kept = KeptFor(path);
+  struct stat written, bytes;
+  if (::lstat(path.c_str(), &written) != 0 || ::lstat((kept / "file" / "bytes").c_str(), &bytes) != 0) return;
+  if (written.st_ino != bytes.st_ino || written.st_dev != bytes.st_dev || bytes.st_uid != ::geteuid()) return;
+  const UniqueFd lock(::open((kept / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
+  if (lock.valid() && ::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) fs::remove_all(kept, error);
+}
+
 uint64_t BytesBelow(const fs::path& folder) {
   std::error_code error;
   uint64_t bytes = 0;
@@ -162,9 +176,17 @@ class LocalResumableTree final : public ResumableTree {
     if (!lock_.valid()) return ErrnoStatus(errno, "create", (kept_ / "lock").string());
     if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
       lock_ = UniqueFd();
-      return absl::FailedPreconditionError(absl::StrCat(name_, ": another process is writing it"));
+      return WrittenByAnother();
+    }
+    // Whoever held the lock may have removed it, with all that he had, after it was opened here: then it keeps nobody away.
+    struct stat locked, there;
+    if (::fstat(lock_.get(), &locked) != 0) return ErrnoStatus(errno, "stat", (kept_ / "lock").string());
+    if (::lstat((kept_ / "lock").c_str(), &there) != 0 || locked.st_ino != there.st_ino || locked.st_dev != there.st_dev) {
+      lock_ = UniqueFd();
+      return WrittenByAnother();
     }
     const absl::StatusOr<std::string> journal = ReadSmallFile(Journal(), kMaxJournalBytes);
+    fs::remove_all(Scratch(), error);
     if (journal.ok() && *journal == options_.identity) return FindFinished();
     const uint64_t useless = BytesBelow(kept_);
     for (const fs::path& path : {Files(), Lone()}) {
@@ -183,6 +205,7 @@ class LocalResumableTree final : public ResumableTree {
   }
 
   ResumableFile* file() override { return file_.get(); }
+  std::string ScratchFolder() const override { return Scratch().string(); }
   const std::string& name() const override { return name_; }
   bool is_directory() const override { return is_directory_; }
   bool Skips() const override { return traffic_->skipping > 0 && traffic_->writing == 0; }
@@ -256,6 +279,10 @@ class LocalResumableTree final : public ResumableTree {
         name_, ": is a file system of its own, where what is written beside it cannot be moved to; expected a folder within it"));
   }
 
+  absl::Status WrittenByAnother() const {
+    return absl::FailedPreconditionError(absl::StrCat(name_, ": another process is writing it"));
+  }
+
   bool IsWorthKeeping() const {
     if (file_ != nullptr) return file_->IsWorthKeeping() || traffic_->finished > 0;
     std::error_code ignored;
@@ -293,7 +320,7 @@ class LocalResumableTree final : public ResumableTree {
 
   absl::Status MakeFolders() {
     std::error_code error;
-    for (const fs::path& path : {Files(), Lone()}) {
+    for (const fs::path& path : {Files(), Lone(), Scratch()}) {
       fs::create_directory(path, error);
       if (error) return ErrnoStatus(error.value(), "create folder", path.string());
     }
@@ -306,6 +333,7 @@ class LocalResumableTree final : public ResumableTree {
 
   fs::path Files() const { return kept_ / "files"; }
   fs::path Lone() const { return kept_ / "file"; }
+  fs::path Scratch() const { return kept_ / "scratch"; }
   std::string Journal() const { return (kept_ / "journal").string(); }
   absl::Status Sync(const fs::path& folder) { return options_.durable ? SyncDirectory(folder.string()) : absl::OkStatus(); }
 
@@ -357,6 +385,7 @@ class LocalResumableTree final : public ResumableTree {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ResumableTree>> ResumableTree::Open(const std::string& path, ResumableTreeOptions options) {
+  RemoveLinkTo(path);
   // Says what is in the way, and leaves nothing.
   CAIRN_RETURN_IF_ERROR(CreateSinkTree(path, {.overwrite = options.overwrite}).status());
   std::error_code error;

@@ -40,6 +40,9 @@ class ResumableTree : public SinkTree {
   // Says that bytes are appended for their number alone. Refused, with INTERNAL, by files that are not there already.
   virtual void SetFeeding(bool feeding) = 0;
 
+  // A folder of the target's file system for files on their way: it goes with what is kept, whatever becomes of this run.
+  virtual std::string ScratchFolder() const = 0;
+
   // Of one file, once it is created: ResumableFile has the words. Null before, and of a folder.
   virtual ResumableFile* file() = 0;
 };

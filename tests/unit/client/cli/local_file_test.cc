@@ -4,6 +4,8 @@
 #include <fstream>
 #include <string>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "gtest/gtest.h"
 #include "tests/testing/temp_dir.h"
 
@@ -37,6 +39,22 @@ TEST(FileIdentity, OfWeightsChangesWithTheModelsNumbersAndNothingElseBesideThem)
   EXPECT_EQ(Identity(dir / "model.safetensors"), before);
   Write(dir / "config.json", "{}");
   EXPECT_NE(Identity(dir / "model.safetensors"), before);
+}
+
+TEST(FileIdentity, ChangesWithBytesThatHaveTheSameLengthAndTimeAsBefore) {
+  TempDir dir;
+  const std::string path = dir / "model.safetensors";
+  Write(path, "one");
+  const auto written = std::filesystem::last_write_time(path);
+  const std::string before = Identity(path);
+  // The clock of a file system may stand for some milliseconds.
+  std::string after = before;
+  for (const absl::Time until = absl::Now() + absl::Seconds(10); after == before && absl::Now() < until;) {
+    Write(path, "two");
+    std::filesystem::last_write_time(path, written);
+    after = Identity(path);
+  }
+  EXPECT_NE(after, before);
 }
 
 TEST(FileIdentity, OfAFolderKnowsItsFoldersButNotWhatAnInterruptedRunLeftThere) {

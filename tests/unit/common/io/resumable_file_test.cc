@@ -223,6 +223,25 @@ TEST_F(LoneFileTest, IsNotReplacedByOneThatAppearedMeanwhile) {
   EXPECT_EQ(ReadAll(target_), "theirs");
 }
 
+TEST_F(LoneFileTest, OfARunThatDiedRightAfterItsCommitNothingIsKeptAndTheTargetIsLeftAlone) {
+  const std::string content = Content(5, 100);
+  Leave(content);
+  fs::create_hard_link(kept_ + "/file/bytes", target_);
+  EXPECT_THAT(TryOpen().status(), StatusIs(absl::StatusCode::kAlreadyExists));
+  EXPECT_FALSE(fs::exists(kept_));
+  EXPECT_EQ(ReadAll(target_), content);
+
+  // Nor where the target has another name by now.
+  Leave(content);
+  const std::string moved = folder_ / "moved";
+  fs::remove(target_);
+  fs::create_hard_link(kept_ + "/file/bytes", moved);
+  const std::string other = Content(5, 50);
+  EXPECT_EQ(Finish(other), 0u);
+  EXPECT_EQ(ReadAll(target_), other);
+  EXPECT_EQ(ReadAll(moved), content);
+}
+
 TEST_F(LoneFileTest, IsEitherAFileOrAFolder) {
   CAIRN_ASSERT_OK_AND_ASSIGN(const auto tree, TryOpen());
   {
