@@ -36,6 +36,10 @@ struct Work {
     if (!reads) return;
     equal = base == target;
     if (entry.target->kind != EntryKind::kTensor) return;
+    if (equal && entry.base->dtype == entry.target->dtype) {
+      statistics.AddEqual(entry.target->dtype, target);
+      return;
+    }
     statistics.Add(entry.base->dtype, base, entry.target->dtype, target, tolerance);
   }
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -11,7 +12,21 @@
 namespace cairn {
 namespace {
 
-constexpr size_t kBlock = 1024;
+constexpr size_t kBlock = 1024;    // Values of which the sums are made before they are added to those of the tensor.
+constexpr size_t kTogether = 4;    // Blocks whose sums are made side by side,
+constexpr size_t kStep = 256;      // and how much of each at a time: it stays in the processor's cache.
+
+size_t BytesPerValue(Dtype dtype) { return static_cast<size_t>(BitWidth(dtype)) / 8 / diff_internal::ValuesPerElement(dtype); }
+
+// Twice the bits of a number, without its sign: 0 for zeros, and kOdd or more for what is not finite.
+uint64_t Magnitude(double value) { return std::bit_cast<uint64_t>(value) << 1; }
+constexpr uint64_t kOdd = uint64_t{0x7ff} << 53;
+
+bool AllFinite(const double* values, uint64_t count) {
+  uint64_t largest = 0;
+  for (uint64_t i = 0; i < count; ++i) largest = std::max(largest, Magnitude(values[i]));
+  return largest < kOdd;
+}
 
 }  // namespace
 
@@ -27,37 +42,106 @@ void TensorStatistics::Add(Dtype base_dtype, absl::string_view base, Dtype targe
     outside += others;
     return;
   }
-  const size_t parts = diff_internal::ValuesPerElement(target_dtype);
-  const size_t base_size = static_cast<size_t>(BitWidth(base_dtype)) / 8 / parts;
-  const size_t target_size = static_cast<size_t>(BitWidth(target_dtype)) / 8 / parts;
+  const size_t base_size = BytesPerValue(base_dtype);
+  const size_t target_size = BytesPerValue(target_dtype);
   const size_t count = target.size() / target_size;
   std::array<double, kBlock> from, to;
   for (size_t done = 0; done < count;) {
     const size_t length = std::min(kBlock, count - done);
     const absl::string_view b = base.substr(done * base_size, length * base_size);
     const absl::string_view t = target.substr(done * target_size, length * target_size);
+    done += length;
+    if (one_dtype && b == t) {
+      AddEqualBlock(target_dtype, t);
+      continue;
+    }
     diff_internal::LoadValues(base_dtype, b, from.data());
     diff_internal::LoadValues(target_dtype, t, to.data());
     if (one_dtype) {
-      if (b != t) {
-        for (size_t i = 0; i < length; ++i) {
-          changed += std::memcmp(b.data() + i * base_size, t.data() + i * base_size, base_size) != 0;
-        }
+      for (size_t i = 0; i < length; ++i) {
+        changed += std::memcmp(b.data() + i * base_size, t.data() + i * base_size, base_size) != 0;
       }
     } else {
       for (size_t i = 0; i < length; ++i) changed += from[i] != to[i] && !(std::isnan(from[i]) && std::isnan(to[i]));
     }
     AddValues(from.data(), to.data(), length, tolerance);
-    done += length;
+  }
+}
+
+void TensorStatistics::AddEqual(Dtype dtype, absl::string_view bytes) {
+  if (!diff_internal::HasValues(dtype)) {
+    has_values = false;
+    elements += bytes.size();
+    return;
+  }
+  const size_t block = kBlock * BytesPerValue(dtype);
+  while (bytes.size() >= kTogether * block) {
+    AddEqualBlocks(dtype, bytes.substr(0, kTogether * block));
+    bytes.remove_prefix(kTogether * block);
+  }
+  while (!bytes.empty()) {
+    AddEqualBlock(dtype, bytes.substr(0, block));
+    bytes.remove_prefix(std::min(block, bytes.size()));
+  }
+}
+
+void TensorStatistics::AddEqualBlock(Dtype dtype, absl::string_view bytes) {
+  std::array<double, kBlock> values;
+  diff_internal::LoadValues(dtype, bytes, values.data());
+  const size_t count = bytes.size() / BytesPerValue(dtype);
+  double squares = 0;
+  uint64_t others_than_zero = 0;
+  for (size_t i = 0; i < count; ++i) {
+    squares += values[i] * values[i];
+    others_than_zero += Magnitude(values[i]) != 0;
+  }
+  // Some are not finite, or so large that their squares are not: let those be told apart there.
+  if (!std::isfinite(squares)) return AddValues(values.data(), values.data(), count, Tolerance());
+  elements += count;
+  finite_ += count;
+  with_relative_ += others_than_zero;
+  base_squares_ += squares;
+  target_squares_ += squares;
+  products_ += squares;
+}
+
+// A sum has an order, and so each addition waits for the one before it. Four sums wait at the same time.
+void TensorStatistics::AddEqualBlocks(Dtype dtype, absl::string_view bytes) {
+  const size_t size = BytesPerValue(dtype);
+  std::array<double, kTogether * kStep> values;
+  double first = 0, second = 0, third = 0, fourth = 0;
+  uint64_t others_than_zero = 0;
+  for (size_t at = 0; at < kBlock; at += kStep) {
+    for (size_t block = 0; block < kTogether; ++block) {
+      diff_internal::LoadValues(dtype, bytes.substr((block * kBlock + at) * size, kStep * size), values.data() + block * kStep);
+    }
+    for (size_t i = 0; i < kStep; ++i) {
+      const double a = values[i], b = values[kStep + i], c = values[2 * kStep + i], d = values[3 * kStep + i];
+      first += a * a;
+      second += b * b;
+      third += c * c;
+      fourth += d * d;
+      others_than_zero += (Magnitude(a) != 0) + (Magnitude(b) != 0) + (Magnitude(c) != 0) + (Magnitude(d) != 0);
+    }
+  }
+  const std::array<double, kTogether> squares = {first, second, third, fourth};
+  if (!std::all_of(squares.begin(), squares.end(), [](double sum) { return std::isfinite(sum); })) {
+    for (size_t block = 0; block < kTogether; ++block) AddEqualBlock(dtype, bytes.substr(block * kBlock * size, kBlock * size));
+    return;
+  }
+  elements += kTogether * kBlock;
+  finite_ += kTogether * kBlock;
+  with_relative_ += others_than_zero;
+  for (const double sum : squares) {
+    base_squares_ += sum;
+    target_squares_ += sum;
+    products_ += sum;
   }
 }
 
 void TensorStatistics::AddValues(const double* base, const double* target, uint64_t count, const Tolerance& tolerance) {
   elements += count;
-  // Zero times what is not finite is NaN.
-  double odd = 0;
-  for (uint64_t i = 0; i < count; ++i) odd += base[i] * 0.0 + target[i] * 0.0;
-  const bool all_finite = odd == 0;
+  const bool all_finite = AllFinite(base, count) && AllFinite(target, count);
   // Block by block, so that sums of billions of elements lose no small ones.
   double absolute = 0, relative = 0, squares = 0, base_squares = 0, target_squares = 0, products = 0;
   for (uint64_t i = 0; i < count; ++i) {
