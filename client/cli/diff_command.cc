@@ -162,8 +162,8 @@ absl::Status WriteExact(CommandContext& context, const Options& options, DiffSou
   const ExactDiffOptions exact = ExactOptions(context, base, target, *meter);
   if (!IsRefTarget(options.output)) {
     CAIRN_ASSIGN_OR_RETURN(const FileSpec spec, ParseFileArgument(options.output));
-    CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<SinkTree> tree,
-                           CreateSinkTree(spec.path, {.overwrite = options.to.overwrite}));
+    CAIRN_ASSIGN_OR_RETURN(const std::shared_ptr<SinkTree> tree,
+                           CreatePlace(spec.path, context.cancellation, {.overwrite = options.to.overwrite}));
     CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<ByteSink> sink, tree->Create(""));
     CAIRN_ASSIGN_OR_RETURN(const ExactDiffReport report, WriteExactDiff(*base.side.reader, *target.side.reader, exact, *sink));
     CAIRN_RETURN_IF_ERROR(sink->Close());
@@ -171,7 +171,7 @@ absl::Status WriteExact(CommandContext& context, const Options& options, DiffSou
     CAIRN_RETURN_IF_ERROR(tree->Commit());
     meter->Clear();
     WrittenTarget written;
-    written.path = spec.path;
+    written.path = ShownPlace(spec.path);
     written.format = "cairndiff";
     written.entries = 1;
     written.bytes = report.diff_bytes;

@@ -16,7 +16,6 @@
 #include "common/base/status_macros.h"
 #include "common/diff/diff_asset.h"
 #include "common/format/cairndiff/diff_file.h"
-#include "common/io/posix_file.h"
 #include "common/tensor/ref.h"
 
 namespace cairn::cli {
@@ -56,9 +55,9 @@ std::string WithoutRefPrefix(const std::string& text) {
 absl::StatusOr<DiffSource> OpenDiffSource(CommandContext& context, const std::string& text) {
   DiffSource source;
   if (IsLocal(text)) {
-    CAIRN_ASSIGN_OR_RETURN(OpenedFile file, OpenLocalFile(text));
-    CAIRN_ASSIGN_OR_RETURN(const std::string identity, FileIdentity(file.spec.path));
-    const std::filesystem::path path(file.spec.path);
+    CAIRN_ASSIGN_OR_RETURN(OpenedFile file, OpenLocalFile(text, context.cancellation));
+    CAIRN_ASSIGN_OR_RETURN(const std::string identity, SourceIdentity(file));
+    const std::filesystem::path path(file.shown);
     source.label = (path.has_filename() ? path : path.parent_path()).filename().string();
     source.identity = absl::StrCat(text, "\n", identity);
     source.side.reader = std::move(file.reader);
@@ -88,12 +87,19 @@ absl::StatusOr<std::unique_ptr<ByteSource>> OpenDiffBytes(CommandContext& contex
                                                           std::string* identity) {
   if (IsLocal(text)) {
     CAIRN_ASSIGN_OR_RETURN(FileSpec spec, ParseFileArgument(text));
-    CAIRN_ASSIGN_OR_RETURN(*identity, FileIdentity(spec.path));
-    std::error_code ignored;
-    if (std::filesystem::is_directory(spec.path, ignored)) return std::unique_ptr<ByteSource>();
-    CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<ByteSource> file, OpenFileSource(spec.path));
+    CAIRN_ASSIGN_OR_RETURN(const OpenedPlace place, OpenPlace(spec.path, context.cancellation));
+    if (place.tree->is_directory()) return std::unique_ptr<ByteSource>();
+    CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<ByteSource> file, place.tree->Open(""));
     const bool named = spec.format != nullptr && spec.format->name() == "cairndiff";
-    if (!named && !LooksLikeDiffFile(*file)) file.reset();
+    if (!named && !LooksLikeDiffFile(*file)) {
+      if (place.url != nullptr) CAIRN_RETURN_IF_ERROR(place.url->failure());
+      file.reset();
+    }
+    if (place.url != nullptr) {
+      *identity = place.url->Identity();
+    } else {
+      CAIRN_ASSIGN_OR_RETURN(*identity, FileIdentity(spec.path));
+    }
     return file;
   }
   CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<transfer::RemoteReader> remote, OpenRefArgument(context, text));

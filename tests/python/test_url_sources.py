@@ -487,6 +487,27 @@ def test_a_ref_is_pulled_into_s3(daemon, s3, state, tmp_path):
     same(state, load(s3.get("pulled.safetensors")))
 
 
+def test_diffs_are_made_from_urls_go_to_one_and_come_back_from_it(daemon, server, s3, state, tmp_path):
+    target = {name: array.copy() for name, array in state.items()}
+    first = next(iter(target))
+    target[first] = target[first] + target[first].dtype.type(1)
+    server.files["/models/base.safetensors"], server.files["/models/target.safetensors"] = save(state), save(target)
+    base, tuned = (f"{server.url(f'/models/{name}.safetensors')}?token=s3cret" for name in ("base", "target"))
+    here, there = "s3://models/here.cairndiff", "server::s3://models/team/there.cairndiff"
+    said = [
+        daemon.done("diff", base, tuned, "--output", here, **s3.environment()),
+        daemon.done("recover", base, here, tmp_path / "here.safetensors", **s3.environment()),
+        daemon.done("diff", f"server::{base}", f"server::{tuned}", "--output", there),
+        daemon.done("recover", f"server::{base}", there, "ref::team/recovered@1"),
+        daemon.done("pull", "team/recovered@1", tmp_path / "there.safetensors"),
+    ]
+    assert s3.get("here.cairndiff") == s3.get("team/there.cairndiff")
+    texts = [result.stdout + result.stderr for result in said] + [daemon.log.read_text(), str(s3.get("here.cairndiff"))]
+    assert not any("s3cret" in text for text in texts)
+    for place in ("here", "there"):
+        same(target, load_file(tmp_path / f"{place}.safetensors"))
+
+
 def test_the_daemon_reads_and_writes_what_is_allowed(daemon, server, s3, state):
     server.files["/models/m.safetensors"] = save(state)
     daemon.done("convert", f"server::{server.url('/models/m.safetensors')}?token=s3cret", "ref::team/run@1")
