@@ -7,8 +7,11 @@
 #include <random>
 #include <set>
 #include <thread>
+#include <tuple>
 
+#include "absl/time/clock.h"
 #include "gmock/gmock.h"
+#include "server/registry/sqlite_registry.h"
 #include "tests/testing/daemon_process.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
@@ -26,7 +29,7 @@ const std::vector<std::string>& Flags() {
   return *flags;
 }
 
-// How steps resemble each other: not at all, or so much that they are stored as the difference to the one before.
+// How steps resemble each other: not at all, or so much that they travel, and are stored, as the difference to the one before.
 enum class Steps { kUnrelated, kDeltas };
 
 // Some objects per writer.
@@ -39,6 +42,7 @@ TestModel ModelOf(int64_t step, Steps steps) {
 // Saves one step with several writers at once.
 absl::Status SaveWithAllWriters(const client::Client& client, int64_t step, Steps steps = Steps::kUnrelated) {
   const TestModel model = ModelOf(step, steps);
+  const TestModel parent = ModelOf(step - 1, steps);
   client::SaveSpec spec;
   spec.name = "run";
   spec.step = step;
@@ -50,7 +54,7 @@ absl::Status SaveWithAllWriters(const client::Client& client, int64_t step, Step
   for (uint32_t writer = 0; writer < kWriters; ++writer) {
     threads.emplace_back([&, writer] {
       auto save = client.Save(spec, writer);
-      results[writer] = save.ok() ? model.Put(**save, writer) : save.status();
+      results[writer] = save.ok() ? model.Put(**save, writer, steps == Steps::kDeltas ? &parent : nullptr) : save.status();
     });
   }
   for (std::thread& thread : threads) thread.join();
@@ -84,63 +88,132 @@ bool DiesBefore(DaemonProcess& daemon, const std::atomic<bool>& done) {
   return false;
 }
 
-class FailPointCrashTest : public ::testing::TestWithParam<std::pair<const char*, int>> {};
+std::string NameOf(Steps steps) { return steps == Steps::kDeltas ? "Deltas" : "Unrelated"; }
+
+using Point = std::pair<const char*, int>;
+const auto& Points() {
+  static const auto* const points = new auto(::testing::Values(
+      Point("upload.before_seal", 1), Point("upload.before_seal", 4), Point("local_store.before_sync", 2),
+      Point("local_store.before_link", 3), Point("local_store.after_link", 2), Point("upload.before_record", 1),
+      Point("upload.before_record", 5), Point("upload.after_record", 1), Point("upload.after_record", 6),
+      Point("commit.before_manifest", 1), Point("commit.before_row", 1), Point("commit.after_row", 1)));
+  return *points;
+}
+std::string NameOf(const Point& point) {
+  std::string name = absl::StrCat(point.first, "_", point.second);
+  for (char& c : name) {
+    if (c == '.') c = '_';
+  }
+  return name;
+}
+
+class FailPointCrashTest : public ::testing::TestWithParam<std::tuple<Point, Steps>> {};
 
 TEST_P(FailPointCrashTest, ASaveGoesOnAfterTheDaemonWasKilledThereAndNothingIsLost) {
-  const auto [point, nth] = GetParam();
+  const auto [point, steps] = GetParam();
   TempDir folder;
   DaemonProcess daemon(folder.path(), Flags());
   daemon.Start();
   client::Client client = daemon.Connect();
-  CAIRN_ASSERT_OK(SaveWithAllWriters(client, 1));
+  CAIRN_ASSERT_OK(SaveWithAllWriters(client, 1, steps));
   daemon.Kill();
 
-  daemon.Start({{"CAIRN_FAIL_POINT", absl::StrCat(point, "=kill:", nth)}});
+  daemon.Start({{"CAIRN_FAIL_POINT", absl::StrCat(point.first, "=kill:", point.second)}});
   absl::Status saved;
   std::atomic<bool> done{false};
-  std::thread saving([&] {
-    saved = SaveWithAllWriters(client, 2);
+  std::thread saving([&, steps = steps] {
+    saved = SaveWithAllWriters(client, 2, steps);
     done = true;
   });
   EXPECT_TRUE(DiesBefore(daemon, done)) << "the fail point was not reached";
   daemon.Kill();
   daemon.Start();
   // While the save is still going on: the old one is whole, and half a new one is not to be seen.
-  CheckAll(daemon.Connect(), {1});
+  CheckAll(daemon.Connect(), {1}, steps);
   saving.join();
   CAIRN_ASSERT_OK(saved) << daemon.Log();
-  CheckAll(client, {1, 2});
+  CheckAll(client, {1, 2}, steps);
 
   // What the crash left is garbage, and the rest is not.
   CAIRN_ASSERT_OK(client.CollectGarbage(false));
-  CheckAll(client, {1, 2});
+  CheckAll(client, {1, 2}, steps);
   EXPECT_EQ(daemon.Stop(), 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Points, FailPointCrashTest,
-    ::testing::Values(std::pair("upload.before_seal", 1), std::pair("upload.before_seal", 4),
-                      std::pair("local_store.before_sync", 2), std::pair("local_store.before_link", 3),
-                      std::pair("local_store.after_link", 2), std::pair("upload.before_record", 1),
-                      std::pair("upload.before_record", 5), std::pair("upload.after_record", 1),
-                      std::pair("upload.after_record", 6), std::pair("commit.before_manifest", 1),
-                      std::pair("commit.before_row", 1), std::pair("commit.after_row", 1)),
-    [](const auto& point) {
-      std::string name = absl::StrCat(point.param.first, "_", point.param.second);
-      for (char& c : name) {
-        if (c == '.') c = '_';
-      }
-      return name;
-    });
+INSTANTIATE_TEST_SUITE_P(Points, FailPointCrashTest,
+                         ::testing::Combine(Points(), ::testing::Values(Steps::kUnrelated, Steps::kDeltas)),
+                         [](const auto& test) {
+                           return absl::StrCat(NameOf(std::get<0>(test.param)), "_", NameOf(std::get<1>(test.param)));
+                         });
 
-TEST(GarbageCrashTest, ACollectionThatWasKilledIsFinishedByTheNextOne) {
+// The parent of a save is deleted after the daemon was killed under that.
+class ParentCrashTest : public ::testing::TestWithParam<Point> {
+ protected:
+  // What its parents are made of: the save needs that for what is durable of it, and for what is to come.
+  void KillAndDelete(bool while_it_is_down) {
+    const auto [point, nth] = GetParam();
+    TempDir folder;
+    DaemonProcess daemon(folder.path(), Flags());
+    daemon.Start();
+    client::Client client = daemon.Connect();
+    CAIRN_ASSERT_OK(SaveWithAllWriters(client, 1, Steps::kDeltas));
+    CAIRN_ASSERT_OK(SaveWithAllWriters(client, 2, Steps::kDeltas));
+    daemon.Kill();
+
+    daemon.Start({{"CAIRN_FAIL_POINT", absl::StrCat(point, "=kill:", nth)}});
+    absl::Status saved;
+    std::atomic<bool> done{false};
+    std::thread saving([&] {
+      saved = SaveWithAllWriters(client, 3, Steps::kDeltas);
+      done = true;
+    });
+    EXPECT_TRUE(DiesBefore(daemon, done)) << "the fail point was not reached";
+    daemon.Kill();
+    if (while_it_is_down) Purge(daemon.data_dir());
+    daemon.Start();
+    for (const char* ref : {"run@1", "run@2"}) {
+      CAIRN_EXPECT_OK(client.DeleteCheckpoint(ref, /*allow_missing=*/true));
+      CAIRN_EXPECT_OK(client.CollectGarbage(false));
+    }
+    saving.join();
+    CAIRN_ASSERT_OK(saved) << daemon.Log();
+    CAIRN_ASSERT_OK(client.CollectGarbage(false));
+    CheckAll(client, {3}, Steps::kDeltas);
+    daemon.Kill();
+    daemon.Start();
+    CAIRN_ASSERT_OK(client.CollectGarbage(false));
+    CheckAll(client, {3}, Steps::kDeltas);
+  }
+
+ private:
+  // As an hour later, when nothing that the dead daemon has pinned is held any more.
+  static void Purge(const std::string& data_dir) {
+    CAIRN_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Registry> registry, OpenSqliteRegistry({.path = data_dir + "/registry.db"}));
+    for (const int64_t step : {1, 2}) {
+      CAIRN_ASSERT_OK_AND_ASSIGN(const CheckpointRow row, registry->GetCheckpoint("run", step, ""));
+      CAIRN_ASSERT_OK(registry->DeleteCheckpoint(row.uid, absl::Now()));
+    }
+    CAIRN_ASSERT_OK_AND_ASSIGN(const uint64_t purged, registry->PurgeDeleted(absl::Now() + absl::Hours(1)));
+    EXPECT_EQ(purged, 2u);
+  }
+};
+
+TEST_P(ParentCrashTest, AParentThatIsDeletedWhileItsChildGoesOnTakesNothingWithIt) { KillAndDelete(/*while_it_is_down=*/false); }
+TEST_P(ParentCrashTest, AParentThatIsGoneBeforeItsChildGoesOnTakesNothingWithIt) { KillAndDelete(/*while_it_is_down=*/true); }
+
+INSTANTIATE_TEST_SUITE_P(Points, ParentCrashTest, Points(), [](const auto& test) { return NameOf(test.param); });
+
+class GarbageCrashTest : public ::testing::TestWithParam<Steps> {};
+
+TEST_P(GarbageCrashTest, ACollectionThatWasKilledIsFinishedByTheNextOne) {
+  const Steps steps = GetParam();
   for (const char* point : {"gc.after_condemn", "gc.before_forget"}) {
     TempDir folder;
     DaemonProcess daemon(folder.path(), Flags());
     daemon.Start({{"CAIRN_FAIL_POINT", absl::StrCat(point, "=kill:1")}});
     client::Client client = daemon.Connect();
-    CAIRN_ASSERT_OK(SaveWithAllWriters(client, 1));
-    CAIRN_ASSERT_OK(SaveWithAllWriters(client, 2));
+    CAIRN_ASSERT_OK(SaveWithAllWriters(client, 1, steps));
+    CAIRN_ASSERT_OK(SaveWithAllWriters(client, 2, steps));
     CAIRN_ASSERT_OK(client.DeleteCheckpoint("run@1"));
     std::atomic<bool> done{false};
     std::thread collecting([&] {
@@ -152,13 +225,17 @@ TEST(GarbageCrashTest, ACollectionThatWasKilledIsFinishedByTheNextOne) {
     daemon.Start();
     collecting.join();
     CAIRN_ASSERT_OK(client.CollectGarbage(false));
-    CheckAll(client, {2});
+    CheckAll(client, {2}, steps);
+    if (steps == Steps::kDeltas) continue;
     CAIRN_ASSERT_OK_AND_ASSIGN(const client::ServerInfo info, client.GetServerInfo());
     CAIRN_ASSERT_OK_AND_ASSIGN(const client::CheckpointInfo left, client.GetCheckpoint("run@2"));
     // Nothing is stored but what the one that is left needs: its bytes and its manifest.
     EXPECT_LT(info.object_bytes, left.logical_bytes + (64u << 10)) << point;
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Steps, GarbageCrashTest, ::testing::Values(Steps::kUnrelated, Steps::kDeltas),
+                         [](const auto& steps) { return NameOf(steps.param); });
 
 class RandomCrashTest : public ::testing::TestWithParam<Steps> {};
 
@@ -227,9 +304,8 @@ TEST_P(RandomCrashTest, KilledAtRandomMomentsUnderSeveralWritersNothingCommitted
   RecordProperty("kills", kills.load());
 }
 
-INSTANTIATE_TEST_SUITE_P(Steps, RandomCrashTest, ::testing::Values(Steps::kUnrelated, Steps::kDeltas), [](const auto& steps) {
-  return steps.param == Steps::kDeltas ? "Deltas" : "Unrelated";
-});
+INSTANTIATE_TEST_SUITE_P(Steps, RandomCrashTest, ::testing::Values(Steps::kUnrelated, Steps::kDeltas),
+                         [](const auto& steps) { return NameOf(steps.param); });
 
 }  // namespace
 }  // namespace cairn::testing

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,16 +21,21 @@ class TestModel {
   TestModel(uint64_t seed, uint32_t writers, uint64_t rows_per_writer = 100, uint64_t row_bytes = 4096, uint64_t changes = 0)
       : seed_(seed), writers_(writers), rows_(rows_per_writer), row_bytes_(row_bytes), changes_(changes) {}
 
-  // Sends what is this writer's, and finishes it.
-  absl::Status Put(client::SaveWriter& save, uint32_t writer) const {
-    const std::string shard = SharedRows(writer);
+  // Sends what is this writer's, and finishes it. What `parent`, if given, has in common with it need not travel.
+  absl::Status Put(client::SaveWriter& save, uint32_t writer, const TestModel* parent = nullptr) const {
+    const auto bytes_of = [&](auto&& bytes) {
+      std::shared_ptr<client::EntryBytes> own = client::EntryBytes::Of(Buffer::FromString(bytes(*this)));
+      if (parent == nullptr) return own;
+      return client::EntryBytes::WithBase(std::move(own), client::EntryBytes::Of(Buffer::FromString(bytes(*parent))));
+    };
     const int64_t rows = static_cast<int64_t>(rows_);
     absl::Status put = save.PutShard(
         Shared(), Box{{static_cast<int64_t>(writer) * rows, 0}, {rows, static_cast<int64_t>(row_bytes_)}},
-        client::EntryBytes::Of(Buffer::FromString(shard)));
+        bytes_of([&](const TestModel& model) { return model.SharedRows(writer); }));
+    // Deltas are small: without that all of them would become durable at once.
+    if (parent != nullptr && put.ok()) put = save.Flush();
     for (int i = 0; i < 5 && put.ok(); ++i) {
-      const std::string bytes = OwnBytes(writer, i);
-      put = save.Put(Own(writer, i), client::EntryBytes::Of(Buffer::FromString(bytes)));
+      put = save.Put(Own(writer, i), bytes_of([&](const TestModel& model) { return model.OwnBytes(writer, i); }));
     }
     if (!put.ok()) return put;
     return save.Finish().status();
