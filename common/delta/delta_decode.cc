@@ -87,7 +87,7 @@ class DeltaDecoder::Impl {
       return Damaged(absl::StrCat(changed, " changed units of ", count));
     }
     if (!TakeVarint(&encoded, &position_bytes) || position_bytes < changed ||
-        position_bytes > changed * kMaxPositionBytes) {
+        position_bytes > MaxPositionBytes(changed, count)) {
       return Damaged(absl::StrCat(position_bytes, " bytes of positions for ", changed, " changed units"));
     }
     Grow(positions_, position_bytes);

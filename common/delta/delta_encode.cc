@@ -133,7 +133,7 @@ class DeltaEncoder::Impl {
   }
 
   absl::Status EncodeSparse(size_t unit, size_t count, size_t changed, std::string* out) {
-    Grow(positions_, changed * kMaxPositionBytes);
+    Grow(positions_, MaxPositionBytes(changed, count));
     Grow(values_, changed * unit);
     size_t position_bytes = 0;
     switch (unit) {

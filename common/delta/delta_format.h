@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -12,7 +14,10 @@ enum class Coding : uint8_t { kRaw = 0, kZstd = 1, kRepeat = 2 };
 inline constexpr int kCodingBits = 2;
 
 inline constexpr size_t kMaxUnit = 8;
-inline constexpr size_t kMaxPositionBytes = 4;  // A distance within kMaxDeltaBytes.
+
+// The most bytes that positions of so many changed units may take. A distance within kMaxDeltaBytes has four at most. All of
+// them together are no longer than the piece, so that a second byte, for 128 units and more, is rare; a few to spare.
+inline size_t MaxPositionBytes(size_t changed, size_t count) { return std::min(4 * changed, changed + count / 128 + 16); }
 
 inline bool IsUnit(size_t unit) { return unit == 1 || unit == 2 || unit == 4 || unit == 8; }
 

@@ -162,6 +162,26 @@ TEST(DeltaTest, RefusesWhatNoEncoderWrites) {
   EXPECT_THAT(std::string(Apply(sparse, "", base.size()).status().message()), HasSubstr("needs a base of 64 bytes"));
 }
 
+// Its memory is counted: numbers that are longer than they need be would take four times as much.
+TEST(DeltaTest, RefusesPositionsThatAreLongerThanTheyCanBe) {
+  // All of 100 units have changed, each "no unit further", in two bytes.
+  const std::string base(100, 'a');
+  std::string positions;
+  for (int unit = 0; unit < 100; ++unit) positions += std::string("\x80\x00", 2);
+  const std::string encoded = std::string("\x01\x01\x64\xc8\x01\xa0\x06", 7) + positions + std::string("\x06\x02", 2);
+  const absl::StatusOr<std::string> target = Apply(encoded, base, base.size());
+  EXPECT_TRUE(absl::IsDataLoss(target.status()));
+  EXPECT_THAT(std::string(target.status().message()), HasSubstr("200 bytes of positions for 100 changed units"));
+  // The widest distances that there are: the first, and then one of each 128.
+  std::string wide(128 * 1000, 'a'), old = wide;
+  for (size_t at = 127; at < wide.size(); at += 129) wide[at] = 'b';
+  const std::string sparse = Encode(old, wide, 1);
+  DeltaMode mode;
+  ASSERT_TRUE(ReadDeltaMode(sparse, &mode).ok());
+  EXPECT_EQ(mode, DeltaMode::kSparse);
+  EXPECT_EQ(Apply(sparse, old, wide.size()).value_or("nothing"), wide);
+}
+
 TEST(DeltaTest, RefusesPiecesThatAreTooLarge) {
   DeltaEncoder encoder;
   std::string encoded;
