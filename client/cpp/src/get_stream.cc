@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/cpp/src/file_reads.h"
 #include "client/cpp/src/from_proto.h"
@@ -52,6 +53,7 @@ class GrpcGetStream final : public GetStream {
       : stub_(std::move(stub)),
         request_(ToProto(spec)),
         in_place_(!spec.have_ref.empty() && spec.held == nullptr),
+        have_was_there_(absl::StartsWith(spec.have_ref, "uid:")),
         target_(target),
         take_files_(options.take_files && spec.have_ref.empty()),
         call_(options, target, spec.ref),
@@ -61,7 +63,10 @@ class GrpcGetStream final : public GetStream {
     BeginCall();
     while (!answer_.has_header()) CAIRN_RETURN_IF_ERROR(call_.Sticky(ReadMessage()));
     // What the ref means now is what the caller has, whatever it will mean when the call has to be made again.
-    if (!answer_.have_uid().empty()) have_ref_ = absl::StrCat("uid:", answer_.have_uid());
+    if (!answer_.have_uid().empty()) {
+      have_ref_ = absl::StrCat("uid:", answer_.have_uid());
+      have_was_there_ = true;
+    }
     request_.set_have_ref(have_ref_);
     return absl::OkStatus();
   }
@@ -250,7 +255,7 @@ class GrpcGetStream final : public GetStream {
       if (!end.has_value()) continue;
       if (end->ok()) return answer_.Truncated();
       // What the caller has may have been deleted meanwhile: that is no reason to stop.
-      const bool base_is_gone = absl::IsNotFound(*end) && !have_ref_.empty() && !request_.have_ref().empty();
+      const bool base_is_gone = absl::IsNotFound(*end) && have_was_there_ && !request_.have_ref().empty();
       if (base_is_gone) {
         request_.clear_have_ref();
         deltas_paused_ = false;
@@ -271,6 +276,7 @@ class GrpcGetStream final : public GetStream {
   const std::shared_ptr<Stub> stub_;
   v1::GetTensorRequest request_;
   const bool in_place_;  // What ReadInto fills is the base of deltas.
+  bool have_was_there_;  // Whoever knows its uid has seen it.
   const std::string target_;
   bool take_files_;
   std::unique_ptr<FileReads> files_;  // Of the call that is open. Null: all bytes are sent.

@@ -139,7 +139,7 @@ struct GetSpec {
   std::optional<Dtype> float_dtype;             // Every float tensor is cast to it.
   uint32_t chunk_bytes = 0;                     // The server's choice.
   // A checkpoint whose bytes the caller has (as float_dtype has them arrive): what is equal to it, or nearly so, comes as
-  // the difference. NOT_FOUND if there is none.
+  // the difference. NOT_FOUND if there is none; of one that is named by its uid, and so was there once, all bytes come.
   std::string have_ref;
   // Who has them. Null: GetStream::ReadInto finds them in the very memory that it fills.
   std::shared_ptr<HeldBytes> held;

@@ -288,5 +288,36 @@ TEST_F(GetStreamTest, SendsWhatIsAskedFor) {
   EXPECT_EQ(requests[0].chunk_bytes(), 4096u);
 }
 
+// A daemon from before there were deltas: it does not know have_ref.
+TEST_F(GetStreamTest, AnOlderDaemonSendsAllBytesOverWhateverTheMemoryHolds) {
+  connection_ = *MakeConnection(daemon_.target(), options_);
+  CAIRN_ASSERT_OK_AND_ASSIGN(const auto stream, connection_->OpenGet({.ref = "team/run", .have_ref = "team/run@6"}));
+  for (const ServedEntry& expected : Checkpoint()) {
+    CAIRN_ASSERT_OK_AND_ASSIGN(const std::optional<GetEntry> entry, stream->Next());
+    ASSERT_TRUE(entry.has_value());
+    std::string bytes(entry->bytes, 'o');
+    CAIRN_ASSERT_OK(stream->ReadInto(absl::MakeSpan(bytes)));
+    EXPECT_EQ(bytes, expected.bytes);
+  }
+}
+
+// Who loads over several streams knows what it has by its uid, and it may be deleted between two of them.
+TEST_F(GetStreamTest, AnOldCheckpointThatIsGoneWhenAStreamBeginsIsDoneWithout) {
+  const auto gone = [&] {
+    FakeCairnd::GetScript script;
+    script.break_after = {0};
+    script.break_with = absl::NotFoundError("have_ref: no checkpoint has that uid");
+    daemon_.set_get_script(script);
+    connection_ = *MakeConnection(daemon_.target(), options_);
+  };
+  gone();
+  CAIRN_ASSERT_OK_AND_ASSIGN(const auto stream, connection_->OpenGet({.ref = "team/run", .have_ref = "uid:0123"}));
+  ExpectAll(*stream);
+  ASSERT_THAT(daemon_.get_requests(), SizeIs(2));
+  EXPECT_EQ(daemon_.get_requests()[1].have_ref(), "");
+  gone();
+  EXPECT_THAT(connection_->OpenGet({.ref = "team/run", .have_ref = "team/run@6"}), StatusIs(absl::StatusCode::kNotFound));
+}
+
 }  // namespace
 }  // namespace cairn::client

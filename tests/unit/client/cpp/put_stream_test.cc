@@ -564,5 +564,15 @@ TEST_F(PutStreamTest, ManySmallEntriesArriveInOrder) {
   EXPECT_THAT(daemon_.shards(), SizeIs(kEntries));
 }
 
+TEST_F(PutStreamTest, ADaemonThatDoesNotTakeDeltasGetsBytes) {
+  auto stream = Open();
+  const std::string bytes = Bytes(1000);
+  CAIRN_ASSERT_OK(stream->Put(Tensor("a", 1000), std::nullopt,
+                              EntryBytes::WithBase(EntryBytes::Of(Buffer::FromString(bytes)), EntryBytes::Of(Buffer::FromString(bytes)))));
+  CAIRN_ASSERT_OK(stream->Finish());
+  EXPECT_EQ(Stored("a"), bytes);
+  for (const v1::PutTensorRequest& message : daemon_.put_messages()) EXPECT_EQ(message.chunk().raw_bytes(), 0u);
+}
+
 }  // namespace
 }  // namespace cairn::client
