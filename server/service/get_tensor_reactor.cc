@@ -32,8 +32,8 @@ constexpr uint64_t kReadyChunks = 2;    // Read ahead of the write, so that neit
 constexpr size_t kMaxReadyFrames = 64;  // Small entries are read ahead in groups.
 // Frames below that size that have others behind them wait in the transport, to leave together.
 constexpr uint64_t kGatherBelow = 16u << 10;
-// What it takes to make a delta, in chunks: the base, what comes out, and the encoder's planes.
-constexpr uint64_t kDeltaChunks = 6;
+// What it takes to make a delta, in chunks: the base, what comes out, and the encoder's XOR, planes and copies of them.
+constexpr uint64_t kDeltaChunks = 8;
 
 struct ParsedRequest {
   Ref ref;
@@ -158,7 +158,7 @@ class GetTensorReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
     // What a download holds: its cache, and frames of which one is on its way, two are ready and one is being made.
     const uint64_t cache = service_.engine.options().download.cache_bytes;
     uint64_t memory = cache + 4 * static_cast<uint64_t>(service_.options.max_chunk_bytes);
-    if (parsed->have.has_value()) memory += cache + kDeltaChunks * service_.options.max_chunk_bytes;
+    if (parsed->have.has_value()) memory += cache + kDeltaChunks * parsed->download.chunk_bytes;
     service_.budget.Acquire(memory, [self = self_, parsed](ByteBudget::Reservation reservation) {
       auto granted = std::make_shared<ByteBudget::Reservation>(std::move(reservation));
       self->queue_.Schedule([self, parsed, granted] {

@@ -26,8 +26,8 @@ namespace {
 // Payload that has come but is not yet with the upload; reading pauses above it.
 constexpr uint64_t kWindowBytes = 4u << 20;
 constexpr size_t kWindowSteps = 1024;
-// What it takes to apply a delta, in chunks: the base, and the decoder's planes.
-constexpr uint64_t kDeltaChunks = 3;
+// What it takes to apply a delta, in chunks: its bytes in one piece, the base, and the decoder's positions, values and planes.
+constexpr uint64_t kDeltaChunks = 5;
 
 // Three parties touch a stream: gRPC's threads (OnReadDone, OnWriteDone, OnCancel), which parse and check but never
 // block; the stream's own serial queue on the I/O pool, which feeds the upload; and whoever gives budget back. Writes
