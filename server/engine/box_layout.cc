@@ -1,5 +1,6 @@
 #include "server/engine/box_layout.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace cairn {
@@ -68,6 +69,26 @@ std::optional<BoxLayout::Run> BoxLayout::At(uint64_t position) {
     return run;
   }
   return std::nullopt;
+}
+
+uint64_t BoxLayout::Interleaved(absl::Span<const uint64_t> bytes, uint64_t element_bytes) const {
+  if (target_.extent.empty()) return 0;
+  // Shards that have no index of the outermost dimension in common are read one after the other.
+  size_t outer = 0;
+  while (outer + 1 < target_.extent.size() && target_.extent[outer] == 1) ++outer;
+  std::vector<std::pair<int64_t, int64_t>> changes;  // From that index on so many bytes more; fewer come first.
+  for (const Source& source : sources_) {
+    uint64_t elements = 1;
+    for (const int64_t extent : source.common.extent) elements *= static_cast<uint64_t>(extent);
+    if (elements == source.run_length || source.run_length * element_bytes >= bytes[source.shard]) continue;
+    const int64_t begin = source.common.offset[outer];
+    changes.emplace_back(begin, static_cast<int64_t>(bytes[source.shard]));
+    changes.emplace_back(begin + source.common.extent[outer], -static_cast<int64_t>(bytes[source.shard]));
+  }
+  std::sort(changes.begin(), changes.end());
+  int64_t now = 0, most = 0;
+  for (const auto& [index, change] : changes) most = std::max(most, now += change);
+  return static_cast<uint64_t>(most);
 }
 
 }  // namespace cairn

@@ -29,6 +29,11 @@ class BoxLayout {
   // The run that begins at this element of the box (row-major). Nothing if no shard has it. `position` < elements().
   std::optional<Run> At(uint64_t position);
 
+  // Rows that lie in many shards: whoever reads the box from front to back goes to and fro between these. The most bytes
+  // that it does so between, `bytes` being those of each shard that it must have at hand; a shard that is read in one go, or
+  // in runs of as many bytes, counts nothing.
+  uint64_t Interleaved(absl::Span<const uint64_t> bytes, uint64_t element_bytes) const;
+
  private:
   struct Source {
     size_t shard;

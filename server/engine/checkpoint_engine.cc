@@ -97,7 +97,9 @@ absl::StatusOr<std::unique_ptr<Upload>> CheckpointEngine::OpenUpload(const std::
   if (options_.upload.max_delta_chain > 0) {
     CAIRN_ASSIGN_OR_RETURN(parent, ParentToStoreAgainst(session_id));
   }
-  return Upload::Open(*store_, *registry_, clock_, seal_pool_, options_.upload, session_id, writer, std::move(parent));
+  UploadOptions options = options_.upload;
+  options.notice = options_.notice;
+  return Upload::Open(*store_, *registry_, clock_, seal_pool_, std::move(options), session_id, writer, std::move(parent));
 }
 
 // Null if there is none, or none any more: the save costs more bytes then, and is none the worse.
@@ -191,7 +193,7 @@ absl::StatusOr<std::unique_ptr<StoredReader>> CheckpointEngine::OpenReader(const
 
 absl::StatusOr<std::unique_ptr<BaseReader>> CheckpointEngine::OpenBase(const Ref& ref) {
   CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<const OpenCheckpoint> open, Open(ref));
-  return std::make_unique<BaseReader>(std::move(open), *store_, options_.download.cache_bytes);
+  return std::make_unique<BaseReader>(std::move(open), *store_, options_.download);
 }
 
 absl::StatusOr<std::unique_ptr<BaseReader>> CheckpointEngine::OpenParent(const std::string& session_id) {

@@ -53,6 +53,14 @@ absl::StatusOr<std::unique_ptr<EntryBytes>> EntryBytes::Open(const Manifest& man
   return bytes;
 }
 
+uint64_t EntryBytes::InterleavedBytes() const {
+  if (layout_ == nullptr) return 0;
+  std::vector<uint64_t> extents;
+  extents.reserve(stored_.shards.size());
+  for (const StoredShard& shard : stored_.shards) extents.push_back(shard.extents.empty() ? 0 : shard.extents[0].raw_bytes);
+  return layout_->Interleaved(extents, static_cast<uint64_t>(BitWidth(from_)) / 8);
+}
+
 uint64_t EntryBytes::StoredOffset(uint64_t offset) const {
   if (from_ == to_) return offset;
   return offset / (static_cast<uint64_t>(BitWidth(to_)) / 8) * (static_cast<uint64_t>(BitWidth(from_)) / 8);

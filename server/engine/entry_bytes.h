@@ -35,6 +35,10 @@ class EntryBytes {
   // Before the cast.
   uint64_t stored_size() const { return stored_size_; }
 
+  // Bytes of extents that reading from front to back comes back to again and again. Who keeps fewer of them reads whole
+  // extents for rows.
+  uint64_t InterleavedBytes() const;
+
   // Bytes from `offset` on: at least one, at most `max_bytes`. Borrowed from the stored extent where they lie there as
   // they are wanted; assembled or cast otherwise. offset < size(). `crc32c` becomes the checksum of what is returned,
   // where that was to be had for little.

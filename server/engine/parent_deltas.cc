@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/delta/delta.h"
 #include "server/engine/extent_chain.h"
+#include "server/engine/extent_reader.h"
 
 namespace cairn {
 namespace {
@@ -30,9 +32,10 @@ bool IsWorthwhile(uint64_t stored, uint64_t links, uint64_t raw) { return stored
 }  // namespace
 
 ParentDeltas::ParentDeltas(ObjectStore& store, Registry& registry, std::string session_id,
-                           std::shared_ptr<const OpenCheckpoint> parent, uint32_t max_chain)
-    : registry_(registry), session_id_(std::move(session_id)), parent_(std::move(parent)), max_chain_(max_chain),
-      extents_(*parent_->manifest), reader_(store, 0) {}
+                           std::shared_ptr<const OpenCheckpoint> parent, uint32_t max_chain,
+                           std::function<void(absl::string_view)> notice)
+    : store_(store), registry_(registry), session_id_(std::move(session_id)), parent_(std::move(parent)), max_chain_(max_chain),
+      notice_(std::move(notice)), extents_(*parent_->manifest) {}
 
 const Extent* ParentDeltas::BaseFor(const Extent* there, const Digest& digest) const {
   if (there == nullptr || there->raw_bytes < kMinBytes) return nullptr;
@@ -108,8 +111,15 @@ absl::StatusOr<DeltaChoice> ParentDeltas::Choose(const std::vector<Buffer>& byte
 
 // Nothing if it is damaged or gone: then the save gets bytes of its own, which are good.
 absl::StatusOr<std::optional<Buffer>> ParentDeltas::ReadBase(const Extent& base) {
-  absl::StatusOr<Buffer> bytes = reader_.Read(manifest(), base);
-  if (absl::IsDataLoss(bytes.status())) return std::optional<Buffer>();
+  // One of its own for each: a reader keeps what was read last, and a stream may rest for long.
+  absl::StatusOr<Buffer> bytes = ExtentReader(store_, 0).Read(manifest(), base);
+  if (absl::IsDataLoss(bytes.status())) {
+    if (const auto notice = std::exchange(notice_, nullptr)) {
+      notice(absl::StrCat("save session ", session_id_, ": its parent ", parent_->row.name, "@", parent_->row.step,
+                          " is damaged, so bytes are stored anew: ", bytes.status().message()));
+    }
+    return std::optional<Buffer>();
+  }
   CAIRN_RETURN_IF_ERROR(bytes.status());
   return std::optional<Buffer>(*std::move(bytes));
 }

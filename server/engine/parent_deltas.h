@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,8 +11,8 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "common/base/buffer.h"
-#include "server/engine/extent_reader.h"
 #include "server/engine/open_checkpoint.h"
 #include "server/engine/parent_extents.h"
 #include "server/registry/registry.h"
@@ -36,9 +37,9 @@ struct DeltaChoice {
 class ParentDeltas {
  public:
   // `max_chain`, 1 or more: of deltas that must be applied one after the other to read an extent. `store` and `registry`
-  // outlive the object.
+  // outlive the object. `notice`: as PartOptions has it.
   ParentDeltas(ObjectStore& store, Registry& registry, std::string session_id,
-               std::shared_ptr<const OpenCheckpoint> parent, uint32_t max_chain);
+               std::shared_ptr<const OpenCheckpoint> parent, uint32_t max_chain, std::function<void(absl::string_view)> notice);
 
   const Manifest& manifest() const { return *parent_->manifest; }
   ParentExtents& extents() { return extents_; }
@@ -57,12 +58,13 @@ class ParentDeltas {
  private:
   absl::StatusOr<std::optional<Buffer>> ReadBase(const Extent& base);
 
+  ObjectStore& store_;
   Registry& registry_;
   const std::string session_id_;
   const std::shared_ptr<const OpenCheckpoint> parent_;
   const uint32_t max_chain_;
+  std::function<void(absl::string_view)> notice_;  // Empty once it was told.
   ParentExtents extents_;
-  ExtentReader reader_;
   absl::flat_hash_map<uint32_t, bool> claimed_;  // By number of the object; false: it was not to be had.
 };
 

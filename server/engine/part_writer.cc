@@ -50,7 +50,7 @@ PartWriter::PartWriter(ObjectStore& store, Registry& registry, const Clock& cloc
     : store_(store), registry_(registry), options_(options), session_id_(std::move(session_id)), writer_(writer),
       sealer_(registry, clock, seal_pool, session_id_) {
   if (parent == nullptr || options_.max_delta_chain == 0) return;
-  parent_ = std::make_unique<ParentDeltas>(store, registry, session_id_, std::move(parent), options_.max_delta_chain);
+  parent_ = std::make_unique<ParentDeltas>(store, registry, session_id_, std::move(parent), options_.max_delta_chain, options_.notice);
 }
 
 PartWriter::~PartWriter() = default;

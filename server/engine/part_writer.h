@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -8,6 +9,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "common/base/buffer.h"
 #include "common/base/clock.h"
 #include "common/base/digest.h"
@@ -26,6 +28,8 @@ struct PartOptions {
   uint64_t object_bytes = 64u << 20;  // An object is sealed once it has as many.
   // Of a save with a parent: so many deltas at most have to be applied to read an extent. 0: none are stored.
   uint32_t max_delta_chain = 8;
+  // Told once of damage in the parent, which costs the save nothing but bytes. May be empty.
+  std::function<void(absl::string_view)> notice;
 };
 
 // Fills parts of a session, one after the other: an object, and the record of which extents of which shards it brought.

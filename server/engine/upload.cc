@@ -25,8 +25,8 @@ struct Upload::Current {
 Upload::Upload(ObjectStore& store, Registry& registry, const Clock& clock, ThreadPool& seal_pool,
                UploadOptions options, std::string session_id, uint32_t writer,
                std::shared_ptr<const OpenCheckpoint> parent)
-    : registry_(registry), clock_(clock), options_(options), session_id_(std::move(session_id)), writer_(writer),
-      part_(store, registry, clock, seal_pool, options, session_id_, writer, std::move(parent)), renewed_(clock.Now()) {}
+    : registry_(registry), clock_(clock), options_(std::move(options)), session_id_(std::move(session_id)), writer_(writer),
+      part_(store, registry, clock, seal_pool, options_, session_id_, writer, std::move(parent)), renewed_(clock.Now()) {}
 
 Upload::~Upload() = default;
 
@@ -40,7 +40,7 @@ absl::StatusOr<std::unique_ptr<Upload>> Upload::Open(ObjectStore& store, Registr
                                                    session.spec.writers - 1));
   }
   CAIRN_RETURN_IF_ERROR(registry.RenewSession(session_id, clock.Now()));
-  auto upload = std::unique_ptr<Upload>(new Upload(store, registry, clock, seal_pool, options, session_id, writer,
+  auto upload = std::unique_ptr<Upload>(new Upload(store, registry, clock, seal_pool, std::move(options), session_id, writer,
                                                    std::move(parent)));
   CAIRN_RETURN_IF_ERROR(upload->LoadEarlierProgress());
   return upload;

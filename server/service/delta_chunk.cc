@@ -43,6 +43,12 @@ absl::Status Mismatch(const Where& where, absl::string_view what, std::string ex
       absl::FailedPreconditionError(absl::StrCat(where.Shown(), ": the delta cannot be applied: ", what, "; send the bytes")), info);
 }
 
+std::string ShownRef(const CheckpointRow& row) { return absl::StrCat(row.name, "@", row.step); }
+
+void Notice(const std::function<void(absl::string_view)>& notice, const absl::Status& damage) {
+  if (notice) notice(absl::StrCat("the base of a delta is damaged, so bytes are sent instead: ", damage.message()));
+}
+
 absl::string_view Joined(const std::vector<Buffer>& pieces, std::string* scratch) {
   if (pieces.size() == 1) return pieces[0].bytes();
   scratch->clear();
@@ -70,7 +76,8 @@ absl::StatusOr<Buffer> DeltaApplier::Apply(const std::string& session_id, const 
   }
   if (absl::Status opened = OpenParent(session_id); !opened.ok()) {
     const bool gone = absl::IsNotFound(opened) || absl::IsFailedPrecondition(opened);
-    return gone ? Mismatch(where, opened.message()) : Annotate(opened, "parent");
+    if (absl::IsDataLoss(opened)) Notice(engine_.options().notice, opened);
+    return gone || absl::IsDataLoss(opened) ? Mismatch(where, opened.message()) : Annotate(opened, "parent");
   }
   std::string scratch;
   const absl::string_view encoded = Joined(pieces, &scratch);
@@ -84,16 +91,20 @@ absl::StatusOr<Buffer> DeltaApplier::Apply(const std::string& session_id, const 
   std::shared_ptr<char[]> base;
   absl::string_view base_bytes;
   if (NeedsBase(mode)) {
-    if (!parent_->Select(entry.path, entry.shape, where.box, entry.dtype, std::nullopt)) {
-      return Mismatch(where, absl::StrCat("the parent, ", parent_->row().name, "@", parent_->row().step,
-                                          ", has no such tensor of dtype ", DtypeName(entry.dtype), " and shape ",
-                                          ShapeToString(entry.shape)));
-    }
+    const std::string parent = absl::StrCat("the parent, ", ShownRef(parent_->row()), ", ");
+    const absl::Status selected = parent_->Select(entry.path, entry.shape, where.box, entry.dtype, std::nullopt);
+    if (!selected.ok()) return Mismatch(where, absl::StrCat(parent, selected.message()));
     base.reset(new char[delta.raw_bytes]);
-    CAIRN_RETURN_IF_ERROR(parent_->Read(offset, absl::MakeSpan(base.get(), delta.raw_bytes)));
+    const absl::Status read = parent_->Read(offset, absl::MakeSpan(base.get(), delta.raw_bytes));
+    if (absl::IsDataLoss(read)) {
+      // The caller has these bytes; that the store has lost its own is no reason to lose the save.
+      Notice(engine_.options().notice, Annotate(read, ShownRef(parent_->row())));
+      return Mismatch(where, absl::StrCat(parent, "is damaged there: ", read.message()));
+    }
+    CAIRN_RETURN_IF_ERROR(read);
     base_bytes = absl::string_view(base.get(), delta.raw_bytes);
     if (std::string found = DigestBytes(base_bytes); found != delta.base_digest) {
-      return Mismatch(where, absl::StrCat("the parent, ", parent_->row().name, "@", parent_->row().step, ", has other bytes there"),
+      return Mismatch(where, absl::StrCat(parent, "has other bytes there"),
                       absl::BytesToHexString(delta.base_digest), absl::BytesToHexString(found));
     }
   }
@@ -124,13 +135,18 @@ void DeltaApplier::Rest() {
 absl::StatusOr<std::optional<DeltaMaker::Made>> DeltaMaker::Make(const Download::Piece& piece) {
   if (piece.start != nullptr) {
     has_base_ = piece.start->kind == EntryKind::kTensor &&
-                have_->Select(piece.start->path, piece.start->shape, piece.box, piece.dtype, float_dtype_);
+                have_->Select(piece.start->path, piece.start->shape, piece.box, piece.dtype, float_dtype_).ok();
     if (has_base_) unit_ = UnitOf(piece.dtype);
   }
   const uint64_t size = piece.data.size();
   if (!has_base_ || size < kMinBytes || size > kMaxDeltaBytes || size % unit_ != 0) return std::optional<Made>();
   base_.resize(size);
-  CAIRN_RETURN_IF_ERROR(have_->Read(piece.offset, absl::MakeSpan(base_.data(), size)));
+  if (const absl::Status read = have_->Read(piece.offset, absl::MakeSpan(base_.data(), size)); !read.ok()) {
+    if (!absl::IsDataLoss(read)) return read;
+    Notice(notice_, Annotate(read, ShownRef(have_->row())));
+    has_base_ = false;
+    return std::optional<Made>();
+  }
   Made made;
   CAIRN_RETURN_IF_ERROR(encoder_.Encode(base_, piece.data.bytes(), unit_, &made.delta));
   // Undoing it costs the caller more than an eighth of the bytes does.

@@ -1,13 +1,16 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "common/base/buffer.h"
 #include "common/delta/delta.h"
 #include "common/tensor/checkpoint_index.h"
@@ -37,7 +40,8 @@ class DeltaApplier {
   explicit DeltaApplier(CheckpointEngine& engine) : engine_(engine) {}
 
   // The bytes at `offset` of that box of the entry. FAILED_PRECONDITION (BASE_MISMATCH) if the session's parent has no such
-  // bytes, or others; DATA_LOSS for a delta that is none, or that makes something else than it says.
+  // bytes, or others, or damaged ones, or if there is no memory to read them; DATA_LOSS for a delta that is none, or that
+  // makes something else than it says.
   absl::StatusOr<Buffer> Apply(const std::string& session_id, const Entry& entry, const std::optional<Box>& box, uint64_t offset,
                                const ChunkDelta& delta, const std::vector<Buffer>& pieces);
   void Rest();
@@ -53,9 +57,11 @@ class DeltaApplier {
 // Makes deltas of what one GetTensor sends to a caller that has another checkpoint.
 class DeltaMaker {
  public:
-  // `have`: what the caller has. `float_dtype`: what the answer is cast to.
-  DeltaMaker(std::unique_ptr<BaseReader> have, std::optional<Dtype> float_dtype)
-      : have_(std::move(have)), float_dtype_(float_dtype) {}
+  // `have`: what the caller has. `float_dtype`: what the answer is cast to. `notice`, which may be empty, is told of damage in
+  // `have`: nobody else is, since what is sent instead is good.
+  DeltaMaker(std::unique_ptr<BaseReader> have, std::optional<Dtype> float_dtype,
+             std::function<void(absl::string_view)> notice = nullptr)
+      : have_(std::move(have)), float_dtype_(float_dtype), notice_(std::move(notice)) {}
 
   const CheckpointRow& have() const { return have_->row(); }
 
@@ -69,6 +75,7 @@ class DeltaMaker {
  private:
   const std::unique_ptr<BaseReader> have_;
   const std::optional<Dtype> float_dtype_;
+  const std::function<void(absl::string_view)> notice_;
   DeltaEncoder encoder_;
   bool has_base_ = false;  // For the entry that is being sent.
   size_t unit_ = 1;

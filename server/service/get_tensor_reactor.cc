@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "cairn/v1/checkpoint_service.pb.h"
@@ -185,8 +186,14 @@ class GetTensorReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
   absl::Status OpenHave(const ParsedRequest& request) {
     if (!request.have.has_value()) return absl::OkStatus();
     absl::StatusOr<std::unique_ptr<BaseReader>> have = service_.engine.OpenBase(*request.have);
+    const auto& notice = service_.engine.options().notice;
+    if (absl::IsDataLoss(have.status())) {
+      // What is asked for may be whole all the same.
+      if (notice) notice(absl::StrCat("have_ref: no deltas are sent: ", have.status().message()));
+      return absl::OkStatus();
+    }
     if (!have.ok()) return Annotate(have.status(), "have_ref");
-    deltas_ = std::make_unique<DeltaMaker>(*std::move(have), request.download.float_dtype);
+    deltas_ = std::make_unique<DeltaMaker>(*std::move(have), request.download.float_dtype, notice);
     return absl::OkStatus();
   }
 

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <map>
 #include <memory>
 #include <string>
@@ -220,6 +222,31 @@ TEST_F(DeltaWireTest, AParentThatIsDeletedWhileTheSaveIsOpenIsNoticedAndTheBytes
   CAIRN_ASSERT_OK(save->Put(Bf16("a", second.at("a")), client::EntryBytes::WithBase(Bytes(second.at("a")), Bytes(first.at("a")))));
   CAIRN_ASSERT_OK(save->Commit());
   ExpectStored("run@2", second);
+}
+
+// The caller's own bytes are good. Whoever looks after the daemon hears what is not.
+TEST_F(DeltaWireTest, DamageInTheOldCheckpointCostsBytesAndIsLogged) {
+  const Model first = {{"a", Weights(2 << 20, 1)}};
+  const Model second = {{"a", Trained(first.at("a"), 1, 2)}};
+  CAIRN_ASSERT_OK(Save(1, first));
+  for (const auto& file : std::filesystem::recursive_directory_iterator(daemon_.data_dir() + "/objects")) {
+    if (!file.is_regular_file() || file.file_size() < SizeOf(first)) continue;
+    std::filesystem::permissions(file.path(), std::filesystem::perms::owner_write, std::filesystem::perm_options::add);
+    std::fstream stream(file.path(), std::ios::binary | std::ios::in | std::ios::out);
+    stream.seekp(12345);
+    stream.put(static_cast<char>(first.at("a")[12345] ^ 1));
+  }
+  CAIRN_ASSERT_OK_AND_ASSIGN(const client::VerifyResult damaged, client_->Verify("run@1"));
+  ASSERT_EQ(damaged.problems.size(), 1u);
+  CAIRN_ASSERT_OK(Save(2, second, "run@1", first));
+  ExpectStored("run@2", second);
+  EXPECT_THAT(daemon_.Log(), HasSubstr(damaged.problems[0].object));
+  CAIRN_ASSERT_OK_AND_ASSIGN(const client::VerifyResult whole, client_->Verify("run@2"));
+  EXPECT_TRUE(whole.problems.empty()) << "it needs nothing of what is damaged";
+
+  Model worker = first;
+  CAIRN_ASSERT_OK(Update("run@2", "run@1", &worker));
+  EXPECT_TRUE(worker == second);
 }
 
 TEST_F(DeltaWireTest, ACheckpointToHaveThatIsNotThereIsAnErrorThatNamesIt) {

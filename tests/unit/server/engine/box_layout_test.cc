@@ -88,5 +88,39 @@ TEST(BoxLayout, AScalarIsOneElement) {
   EXPECT_EQ(layout.At(0)->length, 1u);
 }
 
+TEST(BoxLayout, OnlyShardsThatAreReadByTurnsInShortRunsAreInterleaved) {
+  const auto split = [](const Shape& shape, size_t dimension, int64_t parts) {
+    std::vector<Box> shards;
+    for (int64_t part = 0; part < parts; ++part) {
+      Box box = Box::Whole(shape);
+      box.extent[dimension] = shape[dimension] / parts;
+      box.offset[dimension] = part * box.extent[dimension];
+      shards.push_back(box);
+    }
+    return shards;
+  };
+  const auto interleaved = [](const Box& box, const std::vector<Box>& shards, uint64_t bytes) {
+    return BoxLayout(box, shards).Interleaved(std::vector<uint64_t>(shards.size(), bytes), 2);
+  };
+  const Shape shape = {64, 64};
+  EXPECT_EQ(interleaved(Box::Whole(shape), split(shape, 0, 8), 100), 0u) << "one after the other";
+  EXPECT_EQ(interleaved(Box::Whole(shape), split(shape, 1, 8), 100), 800u) << "a row lies in all of them";
+  EXPECT_EQ(interleaved(Box::Whole(shape), split(shape, 1, 8), 16), 0u) << "what a row needs is all that is read";
+  EXPECT_EQ(interleaved({{0, 8}, {64, 16}}, split(shape, 1, 8), 100), 200u) << "of a box its own shards count";
+  EXPECT_EQ(interleaved({{3, 0}, {1, 64}}, split(shape, 1, 8), 100), 0u) << "of one row there is no coming back";
+  const Shape layers = {4, 8, 16};
+  EXPECT_EQ(interleaved(Box::Whole(layers), split(layers, 1, 4), 100), 400u);
+  EXPECT_EQ(interleaved({{2, 0, 0}, {1, 8, 16}}, split(layers, 1, 4), 100), 0u);
+  EXPECT_EQ(interleaved({{2, 0, 0}, {1, 8, 16}}, split(layers, 2, 4), 100), 400u);
+  // Rows of shards, each of two columns of shards: no more than two at a time.
+  std::vector<Box> grid;
+  for (const Box& rows : split(shape, 0, 4)) {
+    for (const int64_t column : {0, 32}) grid.push_back({{rows.offset[0], column}, {16, 32}});
+  }
+  EXPECT_EQ(interleaved(Box::Whole(shape), grid, 100), 200u);
+  EXPECT_EQ(interleaved(Box::Whole({7}), split({7}, 0, 7), 100), 0u);
+  EXPECT_EQ(interleaved(Box{}, {Box{}}, 100), 0u);
+}
+
 }  // namespace
 }  // namespace cairn

@@ -248,9 +248,14 @@ TEST_F(DeltaTest, DamageInABaseIsNamedWhereItIs) {
     EXPECT_THAT(Load(ref), StatusIs(absl::StatusCode::kDataLoss, HasSubstr(damaged)));
   }
   // Who saves now gets bytes that do not hang on those.
+  std::vector<std::string> notices;
+  options_.notice = [&](absl::string_view text) { notices.emplace_back(text); };
+  Restart();
   ChangeOneOf(100, 4, model[0]);
   CAIRN_ASSERT_OK(SaveChild("run", 4, "run@3", model));
   ExpectWhole("run@4", model);
+  ASSERT_THAT(notices, SizeIs(1)) << "an operator hears of it, once";
+  EXPECT_THAT(notices[0], HasSubstr(damaged));
 }
 
 }  // namespace

@@ -59,6 +59,17 @@ class DeltaChunkTest : public EngineTest {
     return *applier_;
   }
 
+  // In what run@1 is made of: a bit of the first extent of its second tensor.
+  void DamageParent() {
+    CAIRN_ASSERT_OK_AND_ASSIGN(const auto open, engine_->Open(*Ref::Parse("run@1")));
+    const Extent& extent = open->manifest->entries[1].shards[0].extents[0];
+    const std::string key = open->manifest->objects[extent.object];
+    CAIRN_ASSERT_OK_AND_ASSIGN(std::string bytes, GetObject(*base_store_, key, 1 << 20));
+    bytes[extent.offset + 9] = static_cast<char>(bytes[extent.offset + 9] ^ 1);
+    CAIRN_ASSERT_OK(base_store_->Delete(key));
+    CAIRN_ASSERT_OK(PutObject(*base_store_, key, bytes));
+  }
+
   TestTensor parent_;
   TestTensor step_;
   std::string session_;
@@ -226,6 +237,48 @@ TEST_F(DeltaChunkTest, TheMakerComparesWhatIsSentAfterACast) {
     EXPECT_EQ(target, piece->data.bytes());
   }
   EXPECT_GT(deltas, 0);
+}
+
+// The save has its bytes; what the store has lost must not keep it from being stored.
+TEST_F(DeltaChunkTest, ADamagedParentIsNamedAndTheBytesAreAskedFor) {
+  std::vector<std::string> notices;
+  options_.notice = [&](absl::string_view text) { notices.emplace_back(text); };
+  Restart();
+  DamageParent();
+  const absl::Status status = Apply(0, Encode(0, 1000, parent_.bytes)).status();
+  EXPECT_THAT(status, StatusIs(kRefused, AllOf(HasSubstr("run@1"), HasSubstr("damaged"), HasSubstr("send the bytes"))));
+  EXPECT_EQ(GetErrorInfo(status).reason, kBaseMismatch);
+  EXPECT_THAT(notices, ::testing::ElementsAre(AllOf(HasSubstr("run@1"), HasSubstr("digest is"))));
+  // Another extent is as good as ever.
+  CAIRN_EXPECT_OK(Apply(2048, Encode(2048, 1000, parent_.bytes)));
+  // So is one that needs no base.
+  Message raw;
+  raw.delta = {4, "", Crc32c("abcd")};
+  raw.pieces = {Buffer::FromString(std::string("\x04", 1) + "abcd")};
+  CAIRN_EXPECT_OK(Apply(0, raw));
+}
+
+TEST_F(DeltaChunkTest, DamageInWhatTheCallerHasCostsTheLoadBytesAndNothingElse) {
+  const std::string saved = *Begin("run", 5);
+  EXPECT_THAT(PutAll(saved, 0, {step_, MakeTensor("first", Dtype::kUint8, {2000}, 3)}), IsOk());
+  EXPECT_THAT(Commit(saved), IsOk());
+  DamageParent();
+  std::vector<std::string> notices;
+  DeltaMaker maker(*engine_->OpenBase(*Ref::Parse("run@1")), std::nullopt, [&](absl::string_view text) { notices.emplace_back(text); });
+  DownloadRequest request;
+  request.chunk_bytes = 1024;
+  request.paths = {step_.entry.path};
+  CAIRN_ASSERT_OK_AND_ASSIGN(auto download, engine_->OpenDownload(*Ref::Parse("run@5"), std::move(request)));
+  std::string bytes;
+  while (true) {
+    CAIRN_ASSERT_OK_AND_ASSIGN(const auto piece, download->Next());
+    if (!piece.has_value()) break;
+    CAIRN_ASSERT_OK_AND_ASSIGN(const auto made, maker.Make(*piece));
+    EXPECT_FALSE(made.has_value());
+    bytes += std::string(piece->data.bytes());
+  }
+  EXPECT_EQ(bytes, step_.bytes);
+  EXPECT_THAT(notices, ::testing::ElementsAre(AllOf(HasSubstr("run@1"), HasSubstr("digest is"))));
 }
 
 }  // namespace
