@@ -77,7 +77,11 @@ absl::StatusOr<Buffer> DeltaApplier::Apply(const std::string& session_id, const 
   if (absl::Status opened = OpenParent(session_id); !opened.ok()) {
     const bool gone = absl::IsNotFound(opened) || absl::IsFailedPrecondition(opened);
     if (absl::IsDataLoss(opened)) Notice(engine_.options().notice, opened);
-    return gone || absl::IsDataLoss(opened) ? Mismatch(where, opened.message()) : Annotate(opened, "parent");
+    if (!gone && !absl::IsDataLoss(opened)) return Annotate(opened, "parent");
+    // Of no entry in particular, so that the client does not try the others.
+    return WithErrorInfo(absl::FailedPreconditionError(absl::StrCat(where.Shown(), ": no delta of this save can be applied: ",
+                                                                    opened.message(), "; send the bytes")),
+                         {kBaseMismatch, {}});
   }
   std::string scratch;
   const absl::string_view encoded = Joined(pieces, &scratch);

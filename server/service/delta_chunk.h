@@ -30,7 +30,8 @@ struct ChunkDelta {
   uint32_t crc32c = 0;      // Of what it makes.
 };
 
-// The reason of what can be sent again as bytes, and taken then.
+// The reason of what can be sent again as bytes, and taken then. With `path` and `box` of the entry; without, if no delta of the
+// save can be applied.
 inline constexpr char kBaseMismatch[] = "BASE_MISMATCH";
 
 // Makes bytes of the deltas of one PutTensor stream. Holds an extent or a few of the parent, a chunk of it and the decoder's

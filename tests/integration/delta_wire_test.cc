@@ -209,9 +209,13 @@ TEST_F(DeltaWireTest, WrongBasesEverywhereCostNoMoreThanAFewCalls) {
   EXPECT_TRUE(worker == second);
 }
 
-TEST_F(DeltaWireTest, AParentThatIsDeletedWhileTheSaveIsOpenIsNoticedAndTheBytesAreSent) {
-  const Model first = {{"a", Weights(1 << 20, 1)}};
-  const Model second = {{"a", Trained(first.at("a"), 1, 2)}};
+TEST_F(DeltaWireTest, AParentThatIsDeletedWhileTheSaveIsOpenIsNoticedOnceAndTheBytesAreSent) {
+  Model first, second;
+  for (int i = 0; i < 8; ++i) {
+    const std::string path = absl::StrCat("t", i);
+    first[path] = Weights(100'000, i);
+    second[path] = Trained(first[path], 1, 50 + i);
+  }
   CAIRN_ASSERT_OK(Save(1, first));
   client::SaveSpec spec;
   spec.name = "run";
@@ -219,8 +223,11 @@ TEST_F(DeltaWireTest, AParentThatIsDeletedWhileTheSaveIsOpenIsNoticedAndTheBytes
   spec.parent = "run@1";
   CAIRN_ASSERT_OK_AND_ASSIGN(auto save, wire_->Save(spec));
   CAIRN_ASSERT_OK(client_->DeleteCheckpoint("run@1"));
-  CAIRN_ASSERT_OK(save->Put(Bf16("a", second.at("a")), client::EntryBytes::WithBase(Bytes(second.at("a")), Bytes(first.at("a")))));
+  for (const auto& [path, bytes] : second) {
+    CAIRN_ASSERT_OK(save->Put(Bf16(path, bytes), client::EntryBytes::WithBase(Bytes(bytes), Bytes(first.at(path)))));
+  }
   CAIRN_ASSERT_OK(save->Commit());
+  EXPECT_EQ(save->progress().reconnects, 1u);
   ExpectStored("run@2", second);
 }
 

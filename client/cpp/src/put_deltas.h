@@ -31,7 +31,7 @@ class PutDeltas {
   absl::Status Encode(const UploadEntry& entry, uint64_t offset, BlockPool& pool, v1::Chunk* chunk, std::vector<Buffer>* pieces);
 
   // Whether `end`, with which a call ended, says that the daemon has another base than the caller, so that another call can
-  // do better: from now on bytes are sent of what it names.
+  // do better: from now on bytes are sent of what it names, or of everything.
   bool Refused(const absl::Status& end, PutWindow& window);
 
  private:

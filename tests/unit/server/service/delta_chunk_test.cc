@@ -128,6 +128,7 @@ TEST_F(DeltaChunkTest, ASessionWithoutParentAndOneWhoseParentIsGoneTakeNoDeltas)
   const absl::Status gone = Apply(0, message).status();
   EXPECT_THAT(gone, StatusIs(kRefused, HasSubstr("send the bytes")));
   EXPECT_EQ(GetErrorInfo(gone).reason, kBaseMismatch);
+  EXPECT_THAT(GetErrorInfo(gone).metadata, ::testing::IsEmpty()) << "it is so for all entries";
 }
 
 TEST_F(DeltaChunkTest, ADeltaThatLeavesTheShardIsOutOfRange) {
