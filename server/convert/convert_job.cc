@@ -129,8 +129,8 @@ class ConvertJob {
     output.session_key = request_.session_key;
     // Whoever sends files here says with the key which ones.
     if (request_.source.source_tree == nullptr) {
-      CAIRN_ASSIGN_OR_RETURN(const std::string source, SourceIdentity());
-      output.identity = absl::StrCat("convert ", source, "\n", request_.recipe.WholeIdentity());
+      output.identity = absl::StrCat("convert ", IdentityForKey(request_.source, source_.tree.get(), source_.stored), "\n",
+                                     request_.recipe.WholeIdentity());
     }
     output.metadata = request_.metadata;
     output.created_by = request_.created_by;

@@ -26,7 +26,7 @@ std::string ShownRef(const CheckpointRow& row) { return absl::StrCat(row.name, "
 absl::StatusOr<DiffPlace> OpenUnnamed(const PlaceContext& context, const ConvertPlace& place) {
   DiffPlace opened;
   CAIRN_ASSIGN_OR_RETURN(SourcePlace source, OpenSource(context, place));
-  CAIRN_ASSIGN_OR_RETURN(opened.identity, SourceIdentity(place, source.tree.get(), source.stored));
+  opened.identity = IdentityForKey(place, source.tree.get(), source.stored);
   opened.stored = source.stored;
   if (source.stored != nullptr) {
     opened.label = ShownRef(source.stored->row());
@@ -49,7 +49,7 @@ absl::StatusOr<DiffBytes> OpenUnnamedBytes(const PlaceContext& context, const Co
     CAIRN_ASSIGN_OR_RETURN(SourcePlace source, OpenSource(context, place));
     std::string name = ShownRef(source.stored->row());
     if (!StoresDiff(source.reader->index())) return NoDiff(name);
-    CAIRN_ASSIGN_OR_RETURN(opened.identity, SourceIdentity(place, nullptr, source.stored));
+    opened.identity = IdentityForKey(place, nullptr, source.stored);
     opened.bytes = StoredDiffBytes(std::move(source.reader), std::move(name));
     return opened;
   }
@@ -61,7 +61,7 @@ absl::StatusOr<DiffBytes> OpenUnnamedBytes(const PlaceContext& context, const Co
     CAIRN_RETURN_IF_ERROR(NetworkFailure(*tree));
     return NoDiff(ShownPlace(spec.path));
   }
-  CAIRN_ASSIGN_OR_RETURN(opened.identity, SourceIdentity(place, tree.get(), nullptr));
+  opened.identity = IdentityForKey(place, tree.get(), nullptr);
   return opened;
 }
 

@@ -23,7 +23,7 @@ struct DiffPlace {
   std::string label;                     // For people who look for it later: NAME@STEP, or the file's name.
   std::string uid;                       // Of a ref.
   const StoredReader* stored = nullptr;  // Of a ref: lives as long as the side's reader.
-  std::string identity;                  // SourceIdentity().
+  std::string identity;                  // IdentityForKey().
 };
 absl::StatusOr<DiffPlace> OpenDiffPlace(const PlaceContext& context, const ConvertPlace& place, absl::string_view which);
 
@@ -35,7 +35,7 @@ KnownPiece KnownPieces(const DiffPlace& place);
 // The bytes of an exact diff: a .cairndiff file, or the asset that a ref stores. FAILED_PRECONDITION for what is none.
 struct DiffBytes {
   std::unique_ptr<ByteSource> bytes;
-  std::string identity;  // SourceIdentity().
+  std::string identity;  // IdentityForKey().
 };
 absl::StatusOr<DiffBytes> OpenDiffBytes(const PlaceContext& context, const ConvertPlace& place, absl::string_view which);
 

@@ -13,12 +13,13 @@
 namespace cairn {
 namespace {
 
+std::string RandomHex() {
+  absl::BitGen random;
+  return absl::StrCat(absl::Hex(absl::Uniform<uint64_t>(random), absl::kZeroPad16), absl::Hex(absl::Uniform<uint64_t>(random), absl::kZeroPad16));
+}
+
 std::string SessionKey(const OutputRequest& request) {
-  if (request.session_key.empty()) {
-    absl::BitGen random;
-    return absl::StrCat("job-", absl::Hex(absl::Uniform<uint64_t>(random), absl::kZeroPad16),
-                        absl::Hex(absl::Uniform<uint64_t>(random), absl::kZeroPad16));
-  }
+  if (request.session_key.empty()) return absl::StrCat("job-", RandomHex());
   if (request.identity.empty()) return request.session_key;
   Digester digester(DigestAlgorithm::kSha256);
   digester.Update(absl::StrCat(request.session_key.size(), ":", request.session_key, ";", request.identity));
@@ -90,6 +91,11 @@ absl::StatusOr<std::string> SourceIdentity(const ConvertPlace& place, const Sour
   CAIRN_ASSIGN_OR_RETURN(const FileSpec spec, SpecOf(place));
   CAIRN_ASSIGN_OR_RETURN(const std::string identity, FileIdentity(spec.path));
   return absl::StrCat(place.format, "::", spec.path, "\n", identity);
+}
+
+std::string IdentityForKey(const ConvertPlace& place, const SourceTree* tree, const StoredReader* stored) {
+  const absl::StatusOr<std::string> identity = SourceIdentity(place, tree, stored);
+  return identity.ok() ? *identity : absl::StrCat("unknown ", RandomHex());
 }
 
 absl::StatusOr<std::unique_ptr<StoredWriter>> CreateStoredTarget(CheckpointEngine& engine, const OutputRequest& request,

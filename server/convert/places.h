@@ -63,6 +63,9 @@ absl::Status NetworkFailure(const SourceTree& tree);
 
 // What tells one state of a source from another. INVALID_ARGUMENT for files that are sent here.
 absl::StatusOr<std::string> SourceIdentity(const ConvertPlace& place, const SourceTree* tree, const StoredReader* stored);
+// The same for OutputRequest::identity. Where the state cannot be told (a folder that cannot be listed) it is another one each time, so
+// that nothing is gone on with.
+std::string IdentityForKey(const ConvertPlace& place, const SourceTree* tree, const StoredReader* stored);
 
 // What a job writes, and how.
 struct OutputRequest {
