@@ -51,7 +51,7 @@ std::shared_ptr<ReadAhead::Segment> ReadAhead::Ask(const std::shared_ptr<const R
   segment->used = ++clock_;
   reading.segments[offset] = segment;
   ++pending_;
-  pool_.Schedule([this, file, segment] {
+  pool_.Schedule([this, file, segment]() mutable {
     const uint64_t size = segment->end - segment->begin;
     std::unique_ptr<char[]> bytes(new char[size]);
     absl::Status status = file->Fetch(segment->begin, absl::MakeSpan(bytes.get(), size));
@@ -62,6 +62,7 @@ std::shared_ptr<ReadAhead::Segment> ReadAhead::Ask(const std::shared_ptr<const R
     segment->done = true;
     if (!segment->dropped) held_ += size;
     MakeRoom();
+    segment.reset();  // With the lock held: afterwards its readers alone have it, and the status that they copy.
   });
   return segment;
 }
