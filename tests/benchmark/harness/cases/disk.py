@@ -63,15 +63,15 @@ def _load(place, cold):
             file = folder / "tensor"
             place.make_file(file, saved)
 
-            def get(seed):
+            def get(seed, target=None):
                 if not cold:
-                    return place.get(daemon, ref, saved)
+                    return place.get(daemon, ref, saved, target)
                 # Only the first pass over an object is read as what nobody has asked for before.
                 new = f"bench/cold@{seed}"
                 place.put(daemon, new, seed)
                 try:
                     daemon.drop_cache()
-                    return place.get(daemon, new, seed)
+                    return place.get(daemon, new, seed, target)
                 finally:
                     place.remove(daemon, new)
 
@@ -86,12 +86,13 @@ def _load(place, cold):
 
             contenders = [
                 Contender("cairn", "Cairn, TCP", get, True),
+                Contender("unix", "Cairn, Unix socket", lambda seed: get(seed, daemon.unix), True),
                 Contender("wire", "raw TCP, memory to memory", lambda _: raw("memory")),
                 Contender("buffered", "disk: buffered", lambda _: read()),
                 Contender("both", "raw TCP, sent from a file there", lambda _: raw("file")),
             ]
             if cold:
-                contenders.insert(2, Contender("direct", "disk: O_DIRECT 4 MiB", lambda _: read("--direct")))
+                contenders.insert(3, Contender("direct", "disk: O_DIRECT 4 MiB", lambda _: read("--direct")))
             yield contenders
 
     best = higher("direct", "buffered") if cold else of("buffered")
@@ -102,5 +103,6 @@ def _load(place, cold):
         [
             Goal(f"Cairn / {BEST}", of("cairn"), lower(of("wire"), best), at_least=0.85),
             goal_against("Cairn / raw TCP, sent from a file", "cairn", "both"),
+            goal_against("Unix socket / TCP", "unix", "cairn", 1.0),
         ],
     )

@@ -114,14 +114,16 @@ def frameworks(place):
                 else:
                     place.put(daemon, ref, saved)
 
-                def cairn(_):
+                def cairn(_, target=None):
                     if with_python:
-                        return _run(place, "load-new", daemon, ref, saved)
-                    return place.get(daemon, ref, saved, flags=["--fresh"])
+                        return _run(place, "load-new", daemon, ref, saved, target)
+                    return place.get(daemon, ref, saved, target, flags=["--fresh"])
 
                 def cairn_into(_):
                     return _run(place, "load-into", daemon, ref, saved) if with_python else place.get(daemon, ref, saved)
 
+                # Read from the daemon's files, as the frameworks read theirs.
+                there.append(Contender("unix", us.replace("TCP", "Unix socket"), lambda _: cairn(_, daemon.unix), True))
                 there.append(Contender("into", f"{us}, arrays that are there", cairn_into, True))
             yield [Contender("cairn", us, cairn, True), *there, *others(what, folder)]
 
@@ -130,6 +132,8 @@ def frameworks(place):
         alike = [name for name in FRAMEWORKS if what == "save" or name != "dcp"]
         goals = [goal_against(f"Cairn / {FRAMEWORKS[name][0]}", "cairn", name, 1.0) for name in alike]
         if what == "load":
+            for name in alike:
+                goals.append(goal_against(f"Cairn over a Unix socket / {FRAMEWORKS[name][0]}", "unix", name, 1.0))
             goals.append(goal_against("Cairn / torch DCP, both into arrays that are there", "into", "dcp", 1.0))
             goals.append(goal_against("Cairn into new arrays / torch DCP into those that are there", "cairn", "dcp"))
         yield Group("frameworks", f"{how}: float32 arrays of 64 MiB", lambda what=what: prepare(what), goals)
