@@ -5,7 +5,7 @@ import shutil
 
 from harness.figures import Sample, goal_against, goal_figure
 from harness.processes import run_json, run_program
-from harness.rounds import Contender, Group, new_seed
+from harness.rounds import Contender, Group, LeftOut, new_seed
 
 LIMIT_MIB = 256
 # Title, the package without which there is nothing to compare, what `cairn convert` takes, whether bytes pass unchanged.
@@ -66,6 +66,8 @@ def route(place, name, title, package, arguments, unchanged):
 
     @contextlib.contextmanager
     def read_peaks():
+        if not peaks:
+            raise LeftOut("nothing ran above")
         yield [Contender(key, key, lambda _, key=key: Sample(direct=peaks[key]), key == "cairn") for key in ("cairn", "script")]
 
     limit = [goal_figure("cairn", "cairn", at_most=LIMIT_MIB)]
