@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from roots_daemon import RootsDaemon
 from safetensors.numpy import load_file, save_file
 
 CAIRN = os.environ.get("CAIRN_BIN")
@@ -295,31 +296,12 @@ def test_another_source_or_other_options_begin_anew(tmp_path):
 # With a daemon.
 
 
-class Daemon:
-    def __init__(self, folder, roots):
-        self.server = f"unix:{folder}/s"
-        self.process = subprocess.Popen(
-            [CAIRND, "--data-dir", f"{folder}/data", "--listen=", "--unix-socket", f"{folder}/s", "--file-roots", str(roots)],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        while "serving" not in (line := self.process.stderr.readline()):
-            assert line, "the daemon ended"
-        self.drain = subprocess.Popen(["cat"], stdin=self.process.stderr, stdout=subprocess.DEVNULL)
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(timeout=60)
-        self.drain.wait(timeout=60)
-        self.process.stderr.close()
-
-
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory):
     roots = tmp_path_factory.mktemp("roots")
-    daemon = Daemon(tmp_path_factory.mktemp("d"), roots)
-    daemon.roots = roots
+    daemon = RootsDaemon(tmp_path_factory.mktemp("d"), roots)
     yield daemon
-    daemon.stop()
+    daemon.end()
 
 
 def test_push_and_pull_take_the_weights_too(daemon, net, tmp_path):

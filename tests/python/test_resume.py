@@ -12,6 +12,7 @@ import time
 
 import numpy as np
 import pytest
+from roots_daemon import RootsDaemon
 from safetensors.numpy import load_file, save_file
 
 CAIRN = os.environ.get("CAIRN_BIN")
@@ -168,24 +169,6 @@ def test_assets_beside_and_resume_go_together(tmp_path):
 # In a daemon.
 
 
-class Daemon:
-    def __init__(self, folder, roots):
-        self.server = f"unix:{folder}/s"
-        self.process = subprocess.Popen(
-            [CAIRND, "--data-dir", f"{folder}/data", "--listen=", "--unix-socket", f"{folder}/s", "--file-roots", str(roots)],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        while "serving" not in (line := self.process.stderr.readline()):
-            assert line, "the daemon ended"
-        self.drain = subprocess.Popen(["cat"], stdin=self.process.stderr, stdout=subprocess.DEVNULL)
-
-    def end(self, how=signal.SIGTERM):
-        self.process.send_signal(how)
-        self.process.wait(timeout=60)
-        self.drain.wait(timeout=60)
-        self.process.stderr.close()
-
-
 @pytest.fixture
 def home(tmp_path_factory):
     return tmp_path_factory.mktemp("d")
@@ -193,7 +176,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture
 def daemon(home, tmp_path):
-    daemon = Daemon(home, tmp_path)
+    daemon = RootsDaemon(home, tmp_path)
     yield daemon
     daemon.end()
 
@@ -206,13 +189,13 @@ def test_the_daemon_goes_on_where_it_was_killed(home, place):
     def begin():
         while running:
             running.pop().end(signal.SIGKILL)
-        running.append(Daemon(home, place))
+        running.append(RootsDaemon(home, place))
         client = start(*command, "--resume", server=running[0].server, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return Both(running[0].process, client)
 
     kill_at(5 * BLOCK, kept_for(target), target, begin)
     running.pop().end(signal.SIGKILL)
-    daemon = Daemon(home, place)
+    daemon = RootsDaemon(home, place)
     again, said = done(*command, "--resume", server=daemon.server)
     assert 2 * BLOCK < again["bytes_resumed"] < TOTAL and "begins anew" not in said
     whole = target.read_bytes()
