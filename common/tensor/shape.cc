@@ -73,7 +73,13 @@ Box Box::Whole(absl::Span<const int64_t> shape) {
 std::string Box::ToString() const {
   std::string text = "[";
   for (size_t d = 0; d < offset.size() && d < extent.size(); ++d) {
-    absl::StrAppend(&text, d == 0 ? "" : ", ", offset[d], ":", offset[d] + extent[d]);
+    absl::StrAppend(&text, d == 0 ? "" : ", ", offset[d], ":");
+    int64_t end;  // Messages about boxes that nobody has checked are made here as well.
+    if (__builtin_add_overflow(offset[d], extent[d], &end)) {
+      absl::StrAppend(&text, offset[d], "+", extent[d]);
+    } else {
+      absl::StrAppend(&text, end);
+    }
   }
   return text + "]";
 }

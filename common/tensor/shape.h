@@ -37,7 +37,7 @@ struct Box {
 
   // All of a tensor of that shape.
   static Box Whole(absl::Span<const int64_t> shape);
-  // "[0:2, 3:6]" (first:last+1 per dimension); "[]" for a scalar.
+  // "[0:2, 3:6]" (first:last+1 per dimension); "[]" for a scalar. Of any box: an end beyond int64 stays a sum.
   std::string ToString() const;
 };
 

@@ -76,6 +76,10 @@ TEST(Box, IsShownAsRanges) {
   EXPECT_EQ(Box::Whole({4, 5}), (Box{{0, 0}, {4, 5}}));
 }
 
+TEST(Box, IsShownWhereItEndsBeyondAllIntegers) {
+  EXPECT_EQ((Box{{kMax, 1}, {2, 3}}).ToString(), "[9223372036854775807:9223372036854775807+2, 1:4]");
+}
+
 TEST(CheckBox, TakesBoxesInsideTheShape) {
   CAIRN_EXPECT_OK(CheckBox(Box::Whole({4, 5}), {4, 5}));
   CAIRN_EXPECT_OK(CheckBox({{3, 0}, {1, 5}}, {4, 5}));
