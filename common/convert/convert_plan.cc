@@ -15,8 +15,8 @@ namespace {
 constexpr size_t kNamesInMessage = 5;
 
 bool IsContainerMark(const Entry& entry) {
-  return entry.kind == EntryKind::kValue && entry.value.length > 0 && entry.value.items.empty() &&
-         (entry.value.kind == Value::Kind::kList || entry.value.kind == Value::Kind::kTuple);
+  return entry.kind == EntryKind::kValue && entry.value->length > 0 && entry.value->items.empty() &&
+         (entry.value->kind == Value::Kind::kList || entry.value->kind == Value::Kind::kTuple);
 }
 
 absl::Status CheckPatternsMatch(const CheckpointIndex& source, const Selection& select) {
@@ -80,7 +80,7 @@ void DropBrokenMarks(const CheckpointIndex& source, std::vector<size_t>& chosen)
   }
   std::erase_if(chosen, [&](size_t i) {
     const Entry& entry = source.entries[i];
-    return IsContainerMark(entry) && children.at(entry.path).size() != entry.value.length;
+    return IsContainerMark(entry) && children.at(entry.path).size() != entry.value->length;
   });
 }
 

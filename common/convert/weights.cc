@@ -82,8 +82,8 @@ bool HasTrainingPrefix(absl::string_view name) {
 std::string SegmentText(const KeyPath::Segment& segment) { return KeyPath({segment}).ToString(); }
 
 bool IsMark(const Entry& entry) {
-  return entry.kind == EntryKind::kValue && entry.value.length > 0 && entry.value.items.empty() &&
-         (entry.value.kind == Value::Kind::kList || entry.value.kind == Value::Kind::kTuple);
+  return entry.kind == EntryKind::kValue && entry.value->length > 0 && entry.value->items.empty() &&
+         (entry.value->kind == Value::Kind::kList || entry.value->kind == Value::Kind::kTuple);
 }
 
 bool IsWeight(const Entry& entry) { return entry.kind == EntryKind::kTensor || entry.kind == EntryKind::kAlias; }

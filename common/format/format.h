@@ -23,7 +23,8 @@ struct ReadLimits {
   uint64_t max_files = 16'384;             // Shards of one checkpoint.
   uint32_t max_depth = 64;                 // Nesting of containers, and segments of a key path.
   uint32_t max_name_bytes = 4096;          // One key path, shown.
-  uint64_t max_value_bytes = 16u << 20;    // One value that is no tensor.
+  uint64_t max_value_bytes = 16u << 20;    // One value that is no tensor. All of them: max_header_bytes, or max_tree_bytes.
+  uint64_t max_tree_bytes = 1u << 30;      // What a pickle says, in memory.
 };
 
 // A range of one entry's bytes, in the order in which they will be wanted.

@@ -17,9 +17,9 @@ namespace {
 constexpr size_t kNamesInMessage = 20;
 
 bool IsContainerMark(const Entry& entry) {
-  return entry.kind == EntryKind::kValue && entry.value.items.empty() && entry.value.pairs.empty() &&
-         (entry.value.kind == Value::Kind::kList || entry.value.kind == Value::Kind::kTuple ||
-          entry.value.kind == Value::Kind::kDict);
+  return entry.kind == EntryKind::kValue && entry.value->items.empty() && entry.value->pairs.empty() &&
+         (entry.value->kind == Value::Kind::kList || entry.value->kind == Value::Kind::kTuple ||
+          entry.value->kind == Value::Kind::kDict);
 }
 
 void AddConfigSymbols(const Naming& naming, const ConfigDocuments& config, Symbols& symbols) {

@@ -14,7 +14,7 @@ namespace {
 
 bool MarksContainer(const Entry& entry) {
   return entry.kind == EntryKind::kValue &&
-         (entry.value.kind == Value::Kind::kList || entry.value.kind == Value::Kind::kTuple);
+         (entry.value->kind == Value::Kind::kList || entry.value->kind == Value::Kind::kTuple);
 }
 
 // Of one name space. In sorted order a path's first descendant comes right after it, and so does its double.

@@ -12,6 +12,7 @@
 #include "common/tensor/dtype.h"
 #include "common/tensor/key_path.h"
 #include "common/tensor/shape.h"
+#include "common/tensor/shared_value.h"
 #include "common/tensor/value.h"
 
 namespace cairn {
@@ -30,7 +31,7 @@ struct Entry {
   Dtype dtype = Dtype::kInvalid;  // Tensor.
   Shape shape;                    // Tensor.
   uint64_t byte_size = 0;         // Tensor: ByteSize(dtype, shape). Asset: the file's length. Otherwise 0.
-  Value value;                    // Value.
+  SharedValue value;              // Value.
   KeyPath target;                 // Alias.
 
   static Entry Tensor(KeyPath path, Dtype dtype, Shape shape, uint64_t byte_size);

@@ -106,10 +106,23 @@ KeyPath KeyPath::Of(const std::vector<std::string>& segments) {
   return KeyPath(std::vector<Segment>(segments.begin(), segments.end()));
 }
 
+const std::vector<KeyPath::Segment>& KeyPath::NoSegments() {
+  static const auto* const none = new std::vector<Segment>();
+  return *none;
+}
+
+void KeyPath::Append(Segment segment) {
+  std::vector<Segment> more;
+  more.reserve(segments().size() + 1);
+  more = segments();
+  more.push_back(std::move(segment));
+  segments_ = std::make_shared<const std::vector<Segment>>(std::move(more));
+}
+
 std::string KeyPath::ToString() const {
   std::string text;
-  for (const Segment& segment : segments_) {
-    if (&segment != &segments_.front()) text.push_back('/');
+  for (const Segment& segment : segments()) {
+    if (&segment != &segments().front()) text.push_back('/');
     if (const int64_t* position = std::get_if<int64_t>(&segment)) {
       absl::StrAppend(&text, "[", *position, "]");
     } else {
@@ -120,7 +133,7 @@ std::string KeyPath::ToString() const {
 }
 
 std::string KeyPath::Joined(absl::string_view separator) const {
-  return absl::StrJoin(segments_, separator, [](std::string* out, const Segment& segment) {
+  return absl::StrJoin(segments(), separator, [](std::string* out, const Segment& segment) {
     std::visit([out](const auto& part) { absl::StrAppend(out, part); }, segment);
   });
 }
@@ -139,8 +152,8 @@ absl::StatusOr<KeyPath> KeyPath::Parse(absl::string_view text) {
 }
 
 bool KeyPath::StartsWith(const KeyPath& prefix) const {
-  return prefix.segments_.size() <= segments_.size() &&
-         std::equal(prefix.segments_.begin(), prefix.segments_.end(), segments_.begin());
+  return prefix.segments().size() <= segments().size() &&
+         std::equal(prefix.segments().begin(), prefix.segments().end(), segments().begin());
 }
 
 }  // namespace cairn

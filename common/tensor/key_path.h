@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -20,13 +21,14 @@ class KeyPath {
   using Segment = std::variant<std::string, int64_t>;
 
   KeyPath() = default;
-  explicit KeyPath(std::vector<Segment> segments) : segments_(std::move(segments)) {}
+  explicit KeyPath(std::vector<Segment> segments)
+      : segments_(segments.empty() ? nullptr : std::make_shared<const std::vector<Segment>>(std::move(segments))) {}
   // All segments strings.
   static KeyPath Of(const std::vector<std::string>& segments);
 
-  const std::vector<Segment>& segments() const { return segments_; }
-  bool empty() const { return segments_.empty(); }
-  void Append(Segment segment) { segments_.push_back(std::move(segment)); }
+  const std::vector<Segment>& segments() const { return segments_ == nullptr ? NoSegments() : *segments_; }
+  bool empty() const { return segments_ == nullptr; }
+  void Append(Segment segment);
 
   // Segments joined with '/', so that Parse gives the same path back. A string segment is shown as it is, but for
   // these: '\' -> "\\", '/' -> "\/", a leading '[' -> "\[", a control character -> "\xHH", the empty string -> "\e".
@@ -41,16 +43,19 @@ class KeyPath {
 
   bool StartsWith(const KeyPath& prefix) const;
 
-  bool operator==(const KeyPath&) const = default;
-  auto operator<=>(const KeyPath&) const = default;
+  bool operator==(const KeyPath& other) const { return segments_ == other.segments_ || segments() == other.segments(); }
+  auto operator<=>(const KeyPath& other) const { return segments() <=> other.segments(); }
 
   template <typename H>
   friend H AbslHashValue(H h, const KeyPath& path) {
-    return H::combine(std::move(h), path.segments_);
+    return H::combine(std::move(h), path.segments());
   }
 
  private:
-  std::vector<Segment> segments_;
+  static const std::vector<Segment>& NoSegments();
+
+  // Shared by copies, of which a conversion makes several for each of 200,000 entries; never changed. Null: no segments.
+  std::shared_ptr<const std::vector<Segment>> segments_;
 };
 
 // Matches a shown path against a glob over its segments: '*' any run of characters within a segment, '?' one

@@ -41,8 +41,9 @@ uint64_t Manifest::MemoryBytes() const {
   uint64_t bytes = sizeof(Manifest) + bases.size() * sizeof(Extent);
   for (const std::string& key : objects) bytes += sizeof(key) + key.size();
   for (const StoredEntry& stored : entries) {
-    bytes += sizeof(StoredEntry) + stored.entry.shape.size() * sizeof(int64_t) + stored.entry.value.text.size();
-    bytes += stored.entry.path.segments().size() * (sizeof(KeyPath::Segment) + 16);
+    bytes += sizeof(StoredEntry) + stored.entry.shape.size() * sizeof(int64_t);
+    if (stored.entry.kind == EntryKind::kValue) bytes += sizeof(Value) + stored.entry.value->text.size();
+    bytes += sizeof(std::vector<KeyPath::Segment>) + stored.entry.path.segments().size() * (sizeof(KeyPath::Segment) + 16);
     for (const StoredShard& shard : stored.shards) {
       bytes += sizeof(StoredShard) + 2 * shard.box.offset.size() * sizeof(int64_t);
       bytes += shard.extents.size() * sizeof(Extent);

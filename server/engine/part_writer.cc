@@ -23,7 +23,7 @@ constexpr size_t kCompareBytes = 128u << 10;  // Read and compared while they ar
 
 // Rough bytes of a piece in the record, besides its extents.
 uint64_t PieceBytes(const Entry& entry) {
-  uint64_t bytes = 32 + entry.value.text.size() + 16 * entry.shape.size();
+  uint64_t bytes = 32 + entry.value->text.size() + 16 * entry.shape.size();
   for (const KeyPath::Segment& segment : entry.path.segments()) {
     const std::string* text = std::get_if<std::string>(&segment);
     bytes += 2 + (text == nullptr ? 8 : text->size());

@@ -108,7 +108,7 @@ OptimizerEntry ListMark(KeyPath path, size_t length) {
 absl::StatusOr<std::vector<OptimizerEntry>> WithLists(const CheckpointIndex& index, std::vector<OptimizerEntry> groups) {
   for (OptimizerEntry& entry : groups) {
     const Entry& source = index.entries[entry.number];
-    if (source.kind != EntryKind::kValue || (source.value.items.empty() && source.value.pairs.empty())) continue;
+    if (source.kind != EntryKind::kValue || (source.value->items.empty() && source.value->pairs.empty())) continue;
     Value value = WithLists(entry.path, source.value);
     if (!(value == source.value)) entry.value = std::move(value);
   }
@@ -131,7 +131,7 @@ absl::StatusOr<std::vector<OptimizerEntry>> WithLists(const CheckpointIndex& ind
     const Value* own = nullptr;
     if (container.own.has_value()) {
       const OptimizerEntry& entry = groups[*container.own];
-      own = entry.value.has_value() ? &*entry.value : &index.entries[entry.number].value;
+      own = entry.value.has_value() ? &**entry.value : &*index.entries[entry.number].value;
     }
     const bool list = own != nullptr && IsSequence(*own);
     const bool becomes = !list && !container.tensor && (own == nullptr || IsEmptyDict(*own)) && AreNumbers(container.keys);

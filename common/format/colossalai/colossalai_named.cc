@@ -71,10 +71,10 @@ class Naming {
       const int64_t* const place = PositionAt(path, 4);
       if (group == nullptr || place == nullptr) continue;
       if (HasText(path, 3, kParams)) {
-        if (entry.value.kind != Value::Kind::kInt) return Refuse(absl::StrCat(NameForMessage(path.ToString()), " is no id of a parameter"));
-        groups_[*group].ids[*place] = entry.value.integer;
-      } else if (HasText(path, 3, kParamNames) && entry.value.kind == Value::Kind::kString) {
-        groups_[*group].names[*place] = entry.value.text;
+        if (entry.value->kind != Value::Kind::kInt) return Refuse(absl::StrCat(NameForMessage(path.ToString()), " is no id of a parameter"));
+        groups_[*group].ids[*place] = entry.value->integer;
+      } else if (HasText(path, 3, kParamNames) && entry.value->kind == Value::Kind::kString) {
+        groups_[*group].names[*place] = entry.value->text;
       }
     }
     absl::flat_hash_set<int64_t> seen;
@@ -171,8 +171,8 @@ class Naming {
     for (Entry& entry : index_->entries) {
       if (entry.kind == EntryKind::kValue && entry.path.segments().size() == 5 &&
           HasText(entry.path, 0, kColossalAiOptimizer) && HasText(entry.path, 1, kColossalAiGroups) &&
-          HasText(entry.path, 3, kParams) && entry.value.kind == Value::Kind::kInt && name_of_.contains(entry.value.integer)) {
-        entry.value = Value::String(NameOf(entry.value.integer));
+          HasText(entry.path, 3, kParams) && entry.value->kind == Value::Kind::kInt && name_of_.contains(entry.value->integer)) {
+        entry.value = Value::String(NameOf(entry.value->integer));
       }
       entry.path = Renamed(entry.path);
       if (entry.kind == EntryKind::kAlias) entry.target = Renamed(entry.target);

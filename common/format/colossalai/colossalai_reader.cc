@@ -80,7 +80,7 @@ class Opening {
       CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointReader> reader, OpenTorch(source, limits_));
       const auto& entries = reader->index().entries;
       const bool optimizer = std::any_of(entries.begin(), entries.end(), [](const Entry& entry) {
-        return entry.path == KeyPath::Of({kColossalAiGroups}) && entry.value.kind == Value::Kind::kList;
+        return entry.path == KeyPath::Of({kColossalAiGroups}) && entry.value->kind == Value::Kind::kList;
       });
       if (optimizer) return AddOptimizerFile(std::move(source), &assembly_);
     }
@@ -200,7 +200,7 @@ class Opening {
   // `weights` is what the readers of models are given: the index, or the folder of which it is the only one.
   absl::Status AddIndexed(const Tree& folder, const ByteSource& file, const Tree& weights, const std::string& root,
                           const std::string& asset_folder) {
-    CAIRN_ASSIGN_OR_RETURN(const WeightIndex index, ReadWeightIndex(file, limits_));
+    CAIRN_ASSIGN_OR_RETURN(WeightIndex index, ReadWeightIndex(file, limits_));
     for (const std::string& name : index.files) {
       if (!IsColossalAiDtensorName(name)) continue;
       return absl::InvalidArgumentError(absl::StrCat(file.name(), ": holds ", NameForMessage(name),
@@ -220,6 +220,7 @@ class Opening {
     TakeOrder(index);
     const bool safetensors =
         index.files.empty() ? absl::StrContains(file.name(), kSafetensorsSuffix) : absl::EndsWith(index.files.front(), kSafetensorsSuffix);
+    index = {};  // Who opens the weights reads it again.
     CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<CheckpointReader> model, OpenWeights(weights, safetensors, limits_));
     return AddModelPart(std::move(model), root, asset_folder);
   }

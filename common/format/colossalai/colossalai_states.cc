@@ -62,7 +62,7 @@ class Planner {
       const auto& segments = entry.path.segments();
       const Entry& source = index_.entries[entry.number];
       if (segments.size() != 3 || segments[1] != KeyPath::Segment(std::string("params")) || source.kind != EntryKind::kValue ||
-          source.value.kind != Value::Kind::kString) {
+          source.value->kind != Value::Kind::kString) {
         continue;
       }
       const auto* const group = std::get_if<int64_t>(&segments[0]);
@@ -70,7 +70,7 @@ class Planner {
       if (group != nullptr && place != nullptr) names[{*group, *place}] = &entry;
     }
     for (const auto& [place, entry] : names) {
-      const std::string& name = index_.entries[entry->number].value.text;
+      const std::string& name = index_.entries[entry->number].value->text;
       if (!id_of_.emplace(name, static_cast<int64_t>(id_of_.size())).second) {
         return Refuse(*entry, absl::StrCat("is ", NameForMessage(name), ", which is in the groups twice"));
       }
@@ -95,7 +95,7 @@ class Planner {
     for (OptimizerEntry& entry : states) {
       const Entry& source = index_.entries[entry.number];
       if (entry.path.empty()) {
-        if (source.kind == EntryKind::kValue && source.value.kind == Value::Kind::kDict && source.value.pairs.empty()) continue;
+        if (source.kind == EntryKind::kValue && source.value->kind == Value::Kind::kDict && source.value->pairs.empty()) continue;
         return Refuse(entry, "stands in the place of all states; expected a dict of parameters");
       }
       CAIRN_ASSIGN_OR_RETURN(const int64_t id, IdOf(entry));

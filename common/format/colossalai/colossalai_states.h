@@ -15,7 +15,7 @@ namespace cairn {
 struct OptimizerEntry {
   size_t number = 0;
   KeyPath path;
-  std::optional<Value> value = std::nullopt;  // In the place of an entry: `number` is ColossalAiFile::kOwnBytes.
+  std::optional<SharedValue> value = std::nullopt;  // In the place of an entry: `number` is ColossalAiFile::kOwnBytes.
 };
 
 struct OptimizerPlan {

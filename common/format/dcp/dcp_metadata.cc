@@ -23,8 +23,6 @@ namespace cairn {
 namespace {
 
 constexpr char kMetadataClass[] = "Metadata";
-// A chunk takes some 150 bytes of the file and 700 of the tree.
-constexpr uint64_t kMaxTreeBytes = uint64_t{1} << 30;
 constexpr uint32_t kMaxTransforms = 4;
 constexpr size_t kMaxFileName = 255;
 constexpr size_t kMaxLeftOut = 1000;
@@ -378,7 +376,7 @@ absl::Status ReadDcpMetadata(const ByteSource& source, bool of_rank, const ReadL
     return absl::InvalidArgumentError(absl::StrCat(source.name(), ": metadata of ", source.size(),
                                                    " bytes, over the limit of ", limits.max_header_bytes));
   }
-  absl::StatusOr<PickleTree> tree = ReadPickle(source, 0, {.max_memory_bytes = kMaxTreeBytes});
+  absl::StatusOr<PickleTree> tree = ReadPickle(source, 0, {.max_memory_bytes = limits.max_tree_bytes});
   if (!tree.ok()) return Annotate(tree.status(), source.name());
   return Annotate(MetadataParser(*tree, of_rank, limits, layout).Parse(), source.name());
 }

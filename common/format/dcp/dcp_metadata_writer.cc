@@ -140,8 +140,8 @@ class MetadataWriter {
     writer_.BeginDict();
     for (const DcpKey& key : plan_.keys) {
       writer_.Str(key.name);
-      writer_.BeginTuple(static_cast<int32_t>(key.path.size()));
-      for (const KeyPath::Segment& segment : key.path) {
+      writer_.BeginTuple(static_cast<int32_t>(key.path.segments().size()));
+      for (const KeyPath::Segment& segment : key.path.segments()) {
         if (const auto* name = std::get_if<std::string>(&segment)) {
           writer_.Str(*name);
         } else {

@@ -6,6 +6,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/annotate.h"
 #include "common/base/status_macros.h"
@@ -23,8 +24,8 @@ constexpr size_t kMaxShownProblems = 5;
 std::string Shown(const KeyPath& path) { return NameForMessage(path.ToString()); }
 
 bool IsMark(const Entry& entry) {
-  return entry.kind == EntryKind::kValue && entry.value.length > 0 &&
-         (entry.value.kind == Value::Kind::kList || entry.value.kind == Value::Kind::kTuple);
+  return entry.kind == EntryKind::kValue && entry.value->length > 0 &&
+         (entry.value->kind == Value::Kind::kList || entry.value->kind == Value::Kind::kTuple);
 }
 
 // The containers of the checkpoint, made from the paths of its leaves.
@@ -93,8 +94,8 @@ class Planner {
       size_t node = 0;
       for (const KeyPath::Segment& segment : entry.path.segments()) node = Child(node, segment);
       if (IsMark(entry)) {
-        nodes_[node].kind = entry.value.kind;
-        nodes_[node].length = entry.value.length;
+        nodes_[node].kind = entry.value->kind;
+        nodes_[node].length = entry.value->length;
       } else {
         nodes_[node].entry = number;
       }
@@ -121,7 +122,7 @@ class Planner {
     if (node.kind == Value::Kind::kTuple) return true;
     if (node.entry.has_value()) {
       const Entry& entry = index_.entries[*node.entry];
-      return entry.kind == EntryKind::kValue && entry.value.kind != Value::Kind::kDict;
+      return entry.kind == EntryKind::kValue && entry.value->kind != Value::Kind::kDict;
     }
     if (node.kind == Value::Kind::kDict) return false;
     return std::all_of(node.children.begin(), node.children.end(),
@@ -133,10 +134,10 @@ class Planner {
     Node& node = nodes_[number];
     if (node.entry.has_value()) {
       const Entry& entry = index_.entries[*node.entry];
-      if (entry.kind == EntryKind::kValue && entry.value.kind == Value::Kind::kDict) {
+      if (entry.kind == EntryKind::kValue && entry.value->kind == Value::Kind::kDict) {
         // As an item of its own it would load, but torch would take the checkpoint for one of torch 2.3, and flatten
         // all of what it loads into by other rules.
-        Complain(entry.path, entry.value.pairs.empty()
+        Complain(entry.path, entry.value->pairs.empty()
                                  ? "is an empty dict, which torch leaves out"
                                  : "is a dict with keys that are no names, of which torch makes texts");
         return absl::OkStatus();
@@ -179,16 +180,17 @@ class Planner {
 
   // Nothing if another one has that name already.
   std::optional<size_t> AddKey(const KeyPath& path, std::vector<KeyPath::Segment> flat) {
-    DcpKey key;
+    DcpKey& key = plan_.keys.emplace_back();
     for (size_t i = 0; i < flat.size(); ++i) absl::StrAppend(&key.name, i == 0 ? "" : ".", Name(flat[i]));
-    const auto [other, is_new] = names_.try_emplace(key.name, path);
+    const auto [other, is_new] = names_.insert(plan_.keys.size() - 1);
     if (!is_new) {
-      Complain(path, absl::StrCat("and ", Shown(other->second), " are both named ", NameForMessage(key.name),
+      Complain(path, absl::StrCat("and ", Shown(from_[*other]), " are both named ", NameForMessage(key.name),
                                   " when flattened, which torch refuses"));
+      plan_.keys.pop_back();
       return std::nullopt;
     }
-    key.path = std::move(flat);
-    plan_.keys.push_back(std::move(key));
+    key.path = flat == path.segments() ? path : KeyPath(std::move(flat));
+    from_.push_back(path);
     return plan_.keys.size() - 1;
   }
 
@@ -304,12 +306,23 @@ class Planner {
                           [](const DcpPlannedItem& item) { return !item.chunk.has_value() && item.storages.empty(); });
   }
 
+  // Of keys, by number.
+  struct NameHash {
+    const std::vector<DcpKey>* keys;
+    size_t operator()(size_t key) const { return absl::HashOf((*keys)[key].name); }
+  };
+  struct SameName {
+    const std::vector<DcpKey>* keys;
+    bool operator()(size_t a, size_t b) const { return (*keys)[a].name == (*keys)[b].name; }
+  };
+
   const CheckpointIndex& index_;
   const uint64_t max_chunk_bytes_;
   DcpPlan plan_;
   std::vector<Node> nodes_;
   absl::flat_hash_map<std::pair<size_t, KeyPath::Segment>, size_t> children_;
-  absl::flat_hash_map<std::string, KeyPath> names_;  // Who has which.
+  absl::flat_hash_set<size_t, NameHash, SameName> names_{0, NameHash{&plan_.keys}, SameName{&plan_.keys}};
+  std::vector<KeyPath> from_;  // Of each key, the path in the index.
   absl::flat_hash_map<KeyPath, size_t> tensor_key_;
   std::vector<std::pair<size_t, size_t>> aliases_;  // Key, entry.
 };

@@ -28,7 +28,7 @@ struct DcpPlannedItem {
 // One name of the flat dict.
 struct DcpKey {
   std::string name;
-  std::vector<KeyPath::Segment> path;
+  KeyPath path;                   // As torch calls it: list indices and names.
   std::optional<size_t> tensor;   // The entry, if it is a tensor,
   Shape stored_shape;             // and its shape as torch counts: of packed elements, bytes.
   std::vector<Box> chunks;        // At least one.

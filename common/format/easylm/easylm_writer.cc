@@ -23,12 +23,12 @@ constexpr size_t kNamesInMessage = 5;
 // to nothing.
 bool Vanishes(const Entry& entry) {
   if (entry.kind != EntryKind::kValue) return false;
-  switch (entry.value.kind) {
+  switch (entry.value->kind) {
     case Value::Kind::kList:
     case Value::Kind::kTuple:
-      return entry.value.items.empty();
+      return entry.value->items.empty();
     case Value::Kind::kDict:
-      return entry.value.pairs.empty();
+      return entry.value->pairs.empty();
     default:
       return false;
   }
@@ -138,7 +138,7 @@ absl::Status EasyLmWriter::CheckKeys(const CheckpointIndex& index) const {
     const Entry& entry = index.entries[i];
     const auto& segments = entry.path.segments();
     return (entry.kind == EntryKind::kValue &&
-            (entry.value.kind == Value::Kind::kList || entry.value.kind == Value::Kind::kTuple)) ||
+            (entry.value->kind == Value::Kind::kList || entry.value->kind == Value::Kind::kTuple)) ||
            std::any_of(segments.begin(), segments.end(), [](const auto& part) { return part.index() != 0; });
   });
   if (as_in_index) return absl::OkStatus();

@@ -17,8 +17,8 @@ constexpr size_t kRoot = 0;
 constexpr size_t kMaxDepth = 64;  // What ReadLimits lets through.
 
 bool IsMark(const Entry& entry) {
-  return entry.kind == EntryKind::kValue && entry.value.length > 0 && entry.value.items.empty() &&
-         (entry.value.kind == Value::Kind::kList || entry.value.kind == Value::Kind::kTuple);
+  return entry.kind == EntryKind::kValue && entry.value->length > 0 && entry.value->items.empty() &&
+         (entry.value->kind == Value::Kind::kList || entry.value->kind == Value::Kind::kTuple);
 }
 
 absl::Status Refuse(const Entry& entry, absl::string_view why) {
@@ -63,9 +63,9 @@ absl::StatusOr<FlaxLayout> FlaxLayout::Of(const CheckpointIndex& index, absl::Sp
     for (const KeyPath::Segment& segment : entry.path.segments()) node = layout.Child(node, segment);
     if (IsMark(entry)) {
       // The root of a file is a map, whatever it was.
-      const bool is_list = entry.value.kind == Value::Kind::kList && node != kRoot;
+      const bool is_list = entry.value->kind == Value::Kind::kList && node != kRoot;
       layout.nodes_[node].kind = is_list ? Kind::kList : Kind::kTuple;
-      layout.nodes_[node].marked_length = entry.value.length;
+      layout.nodes_[node].marked_length = entry.value->length;
       layout.nodes_[node].mark = &entry;
       continue;
     }

@@ -69,7 +69,7 @@ class FlaxReader final : public CheckpointReader {
 // Marks and empty containers may stand in several shards, and stand in no index.
 bool IsContainer(const Entry& entry) {
   if (entry.kind != EntryKind::kValue) return false;
-  return entry.value.kind == Value::Kind::kDict || entry.value.kind == Value::Kind::kList;
+  return entry.value->kind == Value::Kind::kDict || entry.value->kind == Value::Kind::kList;
 }
 
 // Gathers the index of a checkpoint, file by file.

@@ -113,7 +113,7 @@ absl::StatusOr<std::unique_ptr<CheckpointReader>> Subtree(std::unique_ptr<Checkp
       if (!IsBelow(entry.path, root)) continue;
       entry.path = WithoutRoot(entry.path);
       if (entry.path.empty()) {
-        const bool empty = entry.kind == EntryKind::kValue && entry.value.kind == Value::Kind::kDict && entry.value.pairs.empty();
+        const bool empty = entry.kind == EntryKind::kValue && entry.value->kind == Value::Kind::kDict && entry.value->pairs.empty();
         if (empty) continue;
         return absl::InvalidArgumentError(absl::StrCat(where, ": ", NameForMessage(root), ": expected a dict of tensors"));
       }

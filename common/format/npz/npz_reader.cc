@@ -190,6 +190,7 @@ absl::StatusOr<std::unique_ptr<CheckpointReader>> OpenNpz(const SourceTree& sour
                          ZipReader::Open(std::move(file), {.max_entries = limits.max_entries,
                                                            .max_directory_bytes = limits.max_header_bytes}));
   CheckpointIndex index;
+  uint64_t text_bytes = 0;
   std::vector<NpzReader::Array> arrays;
   for (size_t i = 0; i < zip->entries().size(); ++i) {
     const ZipEntry& entry = zip->entries()[i];
@@ -203,6 +204,10 @@ absl::StatusOr<std::unique_ptr<CheckpointReader>> OpenNpz(const SourceTree& sour
     if (header.kind == NpyHeader::Kind::kNumbers) {
       index.entries.push_back(Entry::Tensor(std::move(path), header.dtype, std::move(header.shape), header.byte_size));
     } else {
+      if (header.byte_size > limits.max_header_bytes - std::min(limits.max_header_bytes, text_bytes)) {
+        return absl::InvalidArgumentError(absl::StrCat(member->name(), ": texts of more than the limit of ", limits.max_header_bytes, " bytes in one file"));
+      }
+      text_bytes += header.byte_size;
       CAIRN_ASSIGN_OR_RETURN(Value value, ReadNpyText(*member, header, limits.max_value_bytes));
       index.entries.push_back(Entry::OfValue(std::move(path), std::move(value)));
     }

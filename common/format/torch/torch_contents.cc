@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/annotate.h"
 #include "common/base/status_macros.h"
@@ -15,12 +17,6 @@ namespace {
 
 constexpr char kLoneTensor[] = "tensor";
 constexpr char kLoneValue[] = "value";
-
-// Two tensors with equal keys are one.
-std::string IdentityOf(const TorchTensor& tensor) {
-  return absl::StrCat(tensor.storage_key, "\n", static_cast<int>(tensor.dtype), " ", tensor.conjugated, tensor.negated, " ",
-                      tensor.view.ToString());
-}
 
 class Walk {
  public:
@@ -49,6 +45,7 @@ class Walk {
   static PickleValueOptions ValueOptions(const ReadLimits& limits) {
     PickleValueOptions options;
     options.max_value_bytes = limits.max_value_bytes;
+    options.max_total_bytes = std::min(options.max_total_bytes, limits.max_tree_bytes);
     return options;
   }
 
@@ -140,12 +137,16 @@ class Walk {
   }
 
   absl::Status AddTensor(const KeyPath& path, TorchTensor tensor) {
-    const auto [first, is_new] = seen_.try_emplace(IdentityOf(tensor), contents_.entries.size());
-    if (!is_new) return Add(Entry::Alias(path, contents_.entries[first->second].path));
     const absl::StatusOr<uint64_t> bytes = ByteSize(tensor.dtype, tensor.shape);
     if (!bytes.ok()) return Annotate(bytes.status(), absl::StrCat(where_, ": tensor \"", Shown(path), "\""));
-    Entry entry = Entry::Tensor(path, tensor.dtype, tensor.shape, *bytes);
-    return Add(std::move(entry), std::move(tensor));
+    Entry entry = Entry::Tensor(path, tensor.dtype, std::move(tensor.shape), *bytes);
+    tensor.shape = {};
+    CAIRN_RETURN_IF_ERROR(Add(std::move(entry), std::move(tensor)));
+    const auto [first, is_new] = seen_.insert(contents_.entries.size() - 1);
+    if (is_new) return absl::OkStatus();
+    contents_.entries.back() = Entry::Alias(path, contents_.entries[*first].path);
+    contents_.tensors.back() = {};
+    return absl::OkStatus();
   }
 
   absl::Status Add(Entry entry, TorchTensor tensor = {}) {
@@ -178,12 +179,29 @@ class Walk {
     return text;
   }
 
+  // Of entries that are tensors, by number: equal where both are the same view of the same storage.
+  struct IdentityHash {
+    const std::vector<TorchTensor>* tensors;
+    size_t operator()(size_t number) const {
+      const TorchTensor& of = (*tensors)[number];
+      return absl::HashOf(of.storage_key, of.dtype, of.conjugated, of.negated, of.view.shape, of.view.strides, of.view.offset);
+    }
+  };
+  struct SameIdentity {
+    const std::vector<TorchTensor>* tensors;
+    bool operator()(size_t a, size_t b) const {
+      const TorchTensor &first = (*tensors)[a], &second = (*tensors)[b];
+      return first.storage_key == second.storage_key && first.dtype == second.dtype && first.conjugated == second.conjugated &&
+             first.negated == second.negated && first.view == second.view;
+    }
+  };
+
   const PickleTree& tree_;
   const absl::string_view where_;
   const ReadLimits& limits_;
   PickleValues values_;
   TorchContents contents_;
-  absl::flat_hash_map<std::string, size_t> seen_;  // Tensors, by identity: the entry.
+  absl::flat_hash_set<size_t, IdentityHash, SameIdentity> seen_{0, IdentityHash{&contents_.tensors}, SameIdentity{&contents_.tensors}};
   uint64_t left_out_ = 0;
 };
 

@@ -16,7 +16,7 @@ namespace cairn {
 // What the object of a torch file holds, as entries.
 struct TorchContents {
   std::vector<Entry> entries;
-  std::vector<TorchTensor> tensors;  // One per entry; empty ones for entries that are no tensors.
+  std::vector<TorchTensor> tensors;  // One per entry, without the shape, which is the entry's; empty ones for others.
   std::vector<LeftOut> left_out;
 };
 

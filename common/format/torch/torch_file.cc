@@ -21,6 +21,7 @@ constexpr absl::string_view kPickleName = "/data.pkl";
 
 PickleLimits PickleLimitsOf(const ReadLimits& limits) {
   PickleLimits pickle;
+  pickle.max_memory_bytes = std::min(pickle.max_memory_bytes, limits.max_tree_bytes);
   pickle.max_text_bytes = std::max<uint64_t>(limits.max_value_bytes, limits.max_name_bytes);
   return pickle;
 }

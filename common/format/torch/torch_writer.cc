@@ -28,7 +28,7 @@ std::string Shown(const KeyPath& path) { return NameForMessage(path.ToString());
 
 // A list or tuple, or what marks the place of one.
 bool IsSequence(const Entry& entry) {
-  return entry.kind == EntryKind::kValue && (entry.value.kind == Value::Kind::kList || entry.value.kind == Value::Kind::kTuple);
+  return entry.kind == EntryKind::kValue && (entry.value->kind == Value::Kind::kList || entry.value->kind == Value::Kind::kTuple);
 }
 
 // One file of torch.save to be.

@@ -239,7 +239,7 @@ TEST(ColossalAiWriter, MakesAListOfAGroupWithoutParameters) {
   const auto reader = ColossalAiFormat().Open(OpenSourceTree(dir / "out").value(), {}).value();
   const Entry& last = reader->index().entries.back();
   EXPECT_EQ(last.path.ToString(), "optimizer/param_groups/[0]/params");
-  EXPECT_EQ(last.value.kind, Value::Kind::kList);
+  EXPECT_EQ(last.value->kind, Value::Kind::kList);
 }
 
 TEST(ColossalAiWriter, RefusesGroupsThatAreNoList) {

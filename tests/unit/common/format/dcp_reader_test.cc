@@ -156,9 +156,9 @@ TEST(DcpReader, MarksListsAndFillsTheirHolesAsTorchDoes) {
   CAIRN_ASSERT_OK_AND_ASSIGN(const auto reader,
                              Open({{".metadata", DcpMetadataBytes(spec)}, {"__0_0.distcp", data.bytes()}}));
   EXPECT_THAT(Paths(*reader), ElementsAre("g", "g/[1]", "g/[0]/a", "g/[2]/a", "s/0"));
-  EXPECT_EQ(Find(*reader, "g").value.kind, Value::Kind::kList);
-  EXPECT_EQ(Find(*reader, "g").value.length, 3u);
-  EXPECT_EQ(Find(*reader, "g/[1]").value.kind, Value::Kind::kNone);
+  EXPECT_EQ(Find(*reader, "g").value->kind, Value::Kind::kList);
+  EXPECT_EQ(Find(*reader, "g").value->length, 3u);
+  EXPECT_EQ(Find(*reader, "g/[1]").value->kind, Value::Kind::kNone);
   EXPECT_TRUE(Find(*reader, "s/0").value == Value::Int(7));
 }
 

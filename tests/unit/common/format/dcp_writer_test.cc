@@ -59,10 +59,10 @@ TEST(DcpPlan, TakesDictsApartAndListsThatHoldTensorsOrDicts) {
   CAIRN_ASSERT_OK_AND_ASSIGN(const DcpPlan plan, PlanDcp(index, 0));
   EXPECT_THAT(NamesOf(plan),
               ElementsAre("model.a.b", "groups.0.lr", "groups.0.betas", "plain", "mixed.0", "mixed.1", "state.0.step"));
-  EXPECT_EQ(plan.keys[0].path, (Segments{"model", "a.b"}));
-  EXPECT_EQ(plan.keys[1].path, (Segments{"groups", int64_t{0}, "lr"}));
+  EXPECT_EQ(plan.keys[0].path.segments(), (Segments{"model", "a.b"}));
+  EXPECT_EQ(plan.keys[1].path.segments(), (Segments{"groups", int64_t{0}, "lr"}));
   // No list: a dict with a number for a key.
-  EXPECT_EQ(plan.keys[6].path, (Segments{"state", "0", "step"}));
+  EXPECT_EQ(plan.keys[6].path.segments(), (Segments{"state", "0", "step"}));
 }
 
 TEST(DcpPlan, RefusesNamesThatFlattenToOneAndSaysWhich) {
@@ -175,7 +175,7 @@ TEST_F(DcpWriting, KeepsTuplesWithTensorsAsOneItem) {
   CAIRN_ASSERT_OK(Write(index, "tuple"));
   CAIRN_ASSERT_OK_AND_ASSIGN(const auto reader, Read("tuple"));
   ASSERT_EQ(reader->index().entries.size(), 4u);
-  EXPECT_EQ(reader->index().entries[0].value.kind, Value::Kind::kTuple);
+  EXPECT_EQ(reader->index().entries[0].value->kind, Value::Kind::kTuple);
   EXPECT_EQ(reader->index().entries[3].kind, EntryKind::kAlias);
   std::string bytes(12, '\0');
   CAIRN_ASSERT_OK(reader->ReadAt(1, 0, absl::MakeSpan(bytes)));
@@ -208,7 +208,7 @@ TEST_F(DcpWriting, RefusesAnEmptyDictUnlessItStandsInATuple) {
   for (const std::string name : {"tuple", "dropped"}) {
     CAIRN_ASSERT_OK_AND_ASSIGN(const auto reader, Read(name));
     ASSERT_EQ(reader->index().entries.size(), 3u);
-    EXPECT_EQ(reader->index().entries[2].value.kind, Value::Kind::kDict);
+    EXPECT_EQ(reader->index().entries[2].value->kind, Value::Kind::kDict);
   }
 }
 

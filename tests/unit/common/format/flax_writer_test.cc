@@ -82,7 +82,7 @@ TEST(FlaxWriter, WritesListsAsArraysAndTuplesAsStateDictsDo) {
   CAIRN_ASSERT_OK_AND_ASSIGN(const auto reader, OpenFlaxBytes(file));
   EXPECT_EQ(ShownPaths(*reader),
             (std::vector<std::string>{"list", "list/[0]/k", "list/[1]", "pair/0", "pair/1", "none", "[7]"}));
-  EXPECT_EQ(reader->index().entries[5].value.kind, Value::Kind::kDict);
+  EXPECT_EQ(reader->index().entries[5].value->kind, Value::Kind::kDict);
 }
 
 TEST(FlaxWriter, ATreeWhoseRootIsAListIsAMapOfPositions) {

@@ -130,7 +130,15 @@ TEST(NpzReader, ObeysTheLimitOnValues) {
   EXPECT_THAT(ReadNpz(MemorySourceTree(archive), 1, {.max_value_bytes = 4}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("limit of 4")));
   CAIRN_ASSERT_OK_AND_ASSIGN(const NpzContent read, ReadNpz(MemorySourceTree(NpzOf(Array("<U0", false, "()", "")))));
-  EXPECT_THAT(read.index.entries[0].value.text, IsEmpty());
+  EXPECT_THAT(read.index.entries[0].value->text, IsEmpty());
+}
+
+TEST(NpzReader, ObeysTheLimitOnAllValuesTogether) {
+  const std::string archive = NpzOf(Array("|S400", false, "()", std::string(400, 'a')));
+  // Names and extents are in the same directory of the archive.
+  CAIRN_EXPECT_OK(ReadNpz(MemorySourceTree(archive), 1, {.max_header_bytes = 400}));
+  EXPECT_THAT(ReadNpz(MemorySourceTree(archive), 1, {.max_header_bytes = 399}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("texts of more than the limit of 399 bytes")));
 }
 
 }  // namespace
