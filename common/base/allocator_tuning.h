@@ -16,4 +16,8 @@ inline void TuneAllocator() {
 #endif
 }
 
+// Gives memory that the allocator keeps for later back to the system: after work that took much more than is usual. What is
+// used next has to be found anew. Thread-safe.
+void ReturnFreeMemory();
+
 }  // namespace cairn

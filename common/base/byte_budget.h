@@ -6,7 +6,9 @@
 #include <memory>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "common/base/cancellation.h"
 
 namespace cairn {
 
@@ -48,20 +50,28 @@ class ByteBudget {
 
   // Blocks until the bytes are there. Not for callback threads.
   Reservation AcquireBlocking(uint64_t bytes) ABSL_LOCKS_EXCLUDED(mu_);
+  // The same until it is cancelled: CANCELLED soon afterwards, and whoever waited behind moves up.
+  absl::StatusOr<Reservation> AcquireBlocking(uint64_t bytes, const Cancellation& cancellation) ABSL_LOCKS_EXCLUDED(mu_);
 
   uint64_t limit() const { return limit_; }
   uint64_t in_use() const ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
   struct Waiter {
+    uint64_t number;
     uint64_t bytes;
     std::function<void(Reservation)> granted;
   };
+  // The number of the waiter that it has become; 0 if it was granted at once.
+  uint64_t AcquireOrWait(uint64_t bytes, std::function<void(Reservation)> granted) ABSL_LOCKS_EXCLUDED(mu_);
+  // False if it waits no more.
+  bool Withdraw(uint64_t number) ABSL_LOCKS_EXCLUDED(mu_);
   void Return(uint64_t bytes) ABSL_LOCKS_EXCLUDED(mu_);
 
   const uint64_t limit_;
   mutable absl::Mutex mu_;
   uint64_t free_ ABSL_GUARDED_BY(mu_);
+  uint64_t last_waiter_ ABSL_GUARDED_BY(mu_) = 0;
   std::deque<Waiter> waiters_ ABSL_GUARDED_BY(mu_);
 };
 

@@ -12,14 +12,15 @@
 #include "common/io/file_identity.h"
 #include "common/net/url.h"
 #include "server/convert/finished_conversions.h"
+#include "server/convert/index_memory.h"
 #include "server/engine/stored_reader.h"
 #include "server/engine/stored_writer.h"
 
 namespace cairn {
 namespace {
 
-// Two windows, the extent or file buffers of either end, and an index of ordinary size.
-constexpr uint64_t kJobBytes = 32u << 20;
+// Two windows, and the extent or file buffers of either end.
+constexpr uint64_t kJobBytes = 24u << 20;
 // What rearranging tensors takes besides, and the maps.
 constexpr uint64_t kMapScratchBytes = 16u << 20;
 constexpr uint64_t kMapBytes = 2 * kMapScratchBytes;
@@ -31,10 +32,13 @@ class ConvertJob {
   ConvertJob(CheckpointEngine& engine, const AllowedRoots& roots, const ConvertRequest& request, const Cancellation& cancellation, FinishedConversions* finished)
       : context_{engine, roots, cancellation}, request_(request), finished_(finished) {}
 
-  absl::StatusOr<ConvertResult> Run(const std::function<void(const ConvertProgress&)>& report) {
+  absl::StatusOr<ConvertResult> Run(ByteBudget& budget, const std::function<void(const ConvertProgress&)>& report) {
     CAIRN_RETURN_IF_ERROR(CheckPlace(request_.source, "source"));
     CAIRN_RETURN_IF_ERROR(CheckPlace(request_.target, "target"));
-    if (absl::Status opened = OpenSource(); !opened.ok()) return Annotate(opened, "source");
+    absl::StatusOr<JobMemory> memory =
+        OpenWithinBudget(budget, JobBytes(), 1, context_.cancellation, [this](const ReadLimits& limits) { return OpenSource(limits); });
+    if (!memory.ok()) return Annotate(memory.status(), "source");
+    memory_ = *std::move(memory);
     CAIRN_RETURN_IF_ERROR(ReportLeftOut());
     if (absl::Status opened = OpenTarget(); !opened.ok()) return Annotate(opened, "target");
     if (answer_.has_value()) return *std::move(answer_);
@@ -62,10 +66,18 @@ class ConvertJob {
   }
 
  private:
-  absl::Status OpenSource() {
-    CAIRN_ASSIGN_OR_RETURN(source_, cairn::OpenSource(context_, request_.source));
+  uint64_t JobBytes() const {
+    // Files that are written side by side, each with a part of its own that is being filled.
+    const uint64_t parts = IsUrl(request_.target.path) ? kUrlPartBytes * std::min(request_.parts, kMostParts) : 0;
+    return kJobBytes + (request_.recipe.map.has_value() ? kMapBytes : 0) + SourceBytes(request_.source) + TargetBytes(request_.target) + parts;
+  }
+
+  // Gives the memory that the index takes.
+  absl::StatusOr<uint64_t> OpenSource(const ReadLimits& limits) {
+    source_ = {};
+    CAIRN_ASSIGN_OR_RETURN(source_, cairn::OpenSource(context_, request_.source, limits));
     if (source_.spec.format != nullptr) result_.source_format = std::string(source_.spec.format->name());
-    return absl::OkStatus();
+    return IndexMemory(source_.reader->index());
   }
 
   absl::Status OpenTarget() {
@@ -165,6 +177,7 @@ class ConvertJob {
     return absl::OkStatus();
   }
 
+  JobMemory memory_;  // Before all that it is of.
   const PlaceContext context_;
   const ConvertRequest& request_;
   FinishedConversions* const finished_;
@@ -184,11 +197,7 @@ class ConvertJob {
 absl::StatusOr<ConvertResult> RunConvertJob(CheckpointEngine& engine, const AllowedRoots& roots, ByteBudget& budget,
                                             const ConvertRequest& request, const Cancellation& cancellation,
                                             const std::function<void(const ConvertProgress&)>& report, FinishedConversions* finished) {
-  // Files that are written side by side, each with a part of its own that is being filled.
-  const uint64_t parts = IsUrl(request.target.path) ? kUrlPartBytes * std::min(request.parts, kMostParts) : 0;
-  const ByteBudget::Reservation memory = budget.AcquireBlocking(kJobBytes + (request.recipe.map.has_value() ? kMapBytes : 0) +
-                                                                SourceBytes(request.source) + TargetBytes(request.target) + parts);
-  absl::StatusOr<ConvertResult> result = ConvertJob(engine, roots, request, cancellation, finished).Run(report);
+  absl::StatusOr<ConvertResult> result = ConvertJob(engine, roots, request, cancellation, finished).Run(budget, report);
   if (!result.ok()) return NotToBeRepeated(result.status());
   return result;
 }

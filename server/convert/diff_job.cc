@@ -13,6 +13,7 @@
 #include "common/format/cairndiff/cairndiff_format.h"
 #include "common/format/cairndiff/diff_file.h"
 #include "server/convert/diff_places.h"
+#include "server/convert/index_memory.h"
 
 namespace cairn {
 namespace {
@@ -34,16 +35,14 @@ class DiffJob {
 
   absl::StatusOr<DiffResult> Run(ByteBudget& budget) {
     CAIRN_RETURN_IF_ERROR(CheckRequest());
-    CAIRN_ASSIGN_OR_RETURN(base_, OpenDiffPlace(context_, request_.base, "base"));
-    CAIRN_ASSIGN_OR_RETURN(target_, OpenDiffPlace(context_, request_.target, "target"));
+    const uint64_t bytes = JobBytes() + SourceBytes(request_.base) + SourceBytes(request_.target) + TargetBytes(request_.output.place);
+    CAIRN_ASSIGN_OR_RETURN(memory_,
+                           OpenWithinBudget(budget, bytes, 2, cancellation_, [this](const ReadLimits& limits) { return Open(limits); }));
     if (request_.mode == DiffMode::kReport && base_.stored != nullptr && target_.stored != nullptr) {
       base_.side.digests = EntryDigests(*base_.stored);
       target_.side.digests = EntryDigests(*target_.stored);
     }
     CAIRN_RETURN_IF_ERROR(SelectInBoth(request_.select, base_.side, target_.side));
-    const ByteBudget::Reservation memory = budget.AcquireBlocking(MemoryBytes() + SourceBytes(request_.base) + SourceBytes(request_.target) +
-                                                                  TargetBytes(request_.output.place));
-    CAIRN_RETURN_IF_ERROR(cancellation_.Check());
     switch (request_.mode) {
       case DiffMode::kReport:
         CAIRN_RETURN_IF_ERROR(Report());
@@ -75,11 +74,27 @@ class DiffJob {
     return absl::OkStatus();
   }
 
-  uint64_t MemoryBytes() const {
-    if (request_.mode == DiffMode::kReport) return kReportBytes;
-    if (request_.mode == DiffMode::kArithmetic) return kArithmeticBytes;
-    const uint64_t bytes = base_.side.reader->index().TotalBytes() + target_.side.reader->index().TotalBytes();
-    return kExactBytes + bytes / kDiffPieceBytes * kPieceRecordBytes;
+  uint64_t JobBytes() const {
+    switch (request_.mode) {
+      case DiffMode::kReport:
+        return kReportBytes;
+      case DiffMode::kExact:
+        return kExactBytes;
+      case DiffMode::kArithmetic:
+        return kArithmeticBytes;
+    }
+    return 0;
+  }
+
+  // Gives the memory that both indices take, and what is remembered of their pieces.
+  absl::StatusOr<uint64_t> Open(const ReadLimits& limits) {
+    base_ = {};
+    target_ = {};
+    CAIRN_ASSIGN_OR_RETURN(base_, OpenDiffPlace(context_, request_.base, limits, "base"));
+    CAIRN_ASSIGN_OR_RETURN(target_, OpenDiffPlace(context_, request_.target, limits, "target"));
+    const CheckpointIndex &base = base_.side.reader->index(), &target = target_.side.reader->index();
+    const uint64_t pieces = request_.mode == DiffMode::kExact ? (base.TotalBytes() + target.TotalBytes()) / kDiffPieceBytes : 0;
+    return IndexMemory(base) + IndexMemory(target) + pieces * kPieceRecordBytes;
   }
 
   void Progress(uint64_t done, uint64_t total) {
@@ -205,6 +220,7 @@ class DiffJob {
     return result;
   }
 
+  JobMemory memory_;  // Before all that it is of.
   const PlaceContext context_;
   const DiffRequest& request_;
   const Cancellation& cancellation_;

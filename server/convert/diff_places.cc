@@ -23,9 +23,9 @@ std::string FileName(const std::string& path) {
 
 std::string ShownRef(const CheckpointRow& row) { return absl::StrCat(row.name, "@", row.step); }
 
-absl::StatusOr<DiffPlace> OpenUnnamed(const PlaceContext& context, const ConvertPlace& place) {
+absl::StatusOr<DiffPlace> OpenUnnamed(const PlaceContext& context, const ConvertPlace& place, const ReadLimits& limits) {
   DiffPlace opened;
-  CAIRN_ASSIGN_OR_RETURN(SourcePlace source, OpenSource(context, place));
+  CAIRN_ASSIGN_OR_RETURN(SourcePlace source, OpenSource(context, place, limits));
   opened.identity = IdentityForKey(place, source.tree.get(), source.stored);
   opened.stored = source.stored;
   if (source.stored != nullptr) {
@@ -46,7 +46,7 @@ absl::Status NoDiff(absl::string_view name) {
 absl::StatusOr<DiffBytes> OpenUnnamedBytes(const PlaceContext& context, const ConvertPlace& place) {
   DiffBytes opened;
   if (!place.ref.empty()) {
-    CAIRN_ASSIGN_OR_RETURN(SourcePlace source, OpenSource(context, place));
+    CAIRN_ASSIGN_OR_RETURN(SourcePlace source, OpenSource(context, place, ReadLimits()));
     std::string name = ShownRef(source.stored->row());
     if (!StoresDiff(source.reader->index())) return NoDiff(name);
     opened.identity = IdentityForKey(place, nullptr, source.stored);
@@ -81,9 +81,9 @@ std::vector<Digest> PieceDigests(const StoredEntry& stored) {
 
 }  // namespace
 
-absl::StatusOr<DiffPlace> OpenDiffPlace(const PlaceContext& context, const ConvertPlace& place, absl::string_view which) {
+absl::StatusOr<DiffPlace> OpenDiffPlace(const PlaceContext& context, const ConvertPlace& place, const ReadLimits& limits, absl::string_view which) {
   CAIRN_RETURN_IF_ERROR(CheckPlace(place, which));
-  absl::StatusOr<DiffPlace> opened = OpenUnnamed(context, place);
+  absl::StatusOr<DiffPlace> opened = OpenUnnamed(context, place, limits);
   if (!opened.ok()) return Annotate(opened.status(), absl::StrCat("the ", which));
   return opened;
 }

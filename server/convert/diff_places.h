@@ -25,7 +25,7 @@ struct DiffPlace {
   const StoredReader* stored = nullptr;  // Of a ref: lives as long as the side's reader.
   std::string identity;                  // IdentityForKey().
 };
-absl::StatusOr<DiffPlace> OpenDiffPlace(const PlaceContext& context, const ConvertPlace& place, absl::string_view which);
+absl::StatusOr<DiffPlace> OpenDiffPlace(const PlaceContext& context, const ConvertPlace& place, const ReadLimits& limits, absl::string_view which);
 
 // The digests by entry of what a ref stores, for CompareOptions.
 std::vector<std::string> EntryDigests(const StoredReader& stored);

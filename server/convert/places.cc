@@ -54,7 +54,7 @@ absl::StatusOr<Ref> ParseTargetRef(const ConvertPlace& place) {
 uint64_t SourceBytes(const ConvertPlace& place) { return place.tree_bytes + (IsUrl(place.path) ? kUrlSourceBytes : 0); }
 uint64_t TargetBytes(const ConvertPlace& place) { return place.tree_bytes + (IsUrl(place.path) ? kUrlTargetBytes : 0); }
 
-absl::StatusOr<SourcePlace> OpenSource(const PlaceContext& context, const ConvertPlace& place) {
+absl::StatusOr<SourcePlace> OpenSource(const PlaceContext& context, const ConvertPlace& place, const ReadLimits& limits) {
   SourcePlace opened;
   if (!place.ref.empty()) {
     CAIRN_ASSIGN_OR_RETURN(const Ref ref, Ref::Parse(place.ref));
@@ -75,6 +75,7 @@ absl::StatusOr<SourcePlace> OpenSource(const PlaceContext& context, const Conver
   }
   ReadOptions options;
   options.variant = opened.spec.variant;
+  options.limits = limits;
   CAIRN_ASSIGN_OR_RETURN(opened.reader, opened.spec.format->Open(opened.tree, options));
   return opened;
 }

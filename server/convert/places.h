@@ -56,7 +56,7 @@ struct SourcePlace {
   std::shared_ptr<const SourceTree> tree;  // Of files.
   FileSpec spec;                           // Of files. Its format is known.
 };
-absl::StatusOr<SourcePlace> OpenSource(const PlaceContext& context, const ConvertPlace& place);
+absl::StatusOr<SourcePlace> OpenSource(const PlaceContext& context, const ConvertPlace& place, const ReadLimits& limits);
 
 // A network that fails looks like bytes of another format: what `tree` has to say of that.
 absl::Status NetworkFailure(const SourceTree& tree);

@@ -12,6 +12,7 @@
 #include "common/diff/recover_reader.h"
 #include "common/format/cairndiff/diff_file.h"
 #include "server/convert/diff_places.h"
+#include "server/convert/index_memory.h"
 
 namespace cairn {
 namespace {
@@ -23,8 +24,6 @@ constexpr uint64_t kExactBytes = 56u << 20;
 // Of an index once it is read: its bytes, of which a piece of 17 at least becomes a record of some 80; and its entries, each of
 // which is there several times, in the indices of reader, plan and writer.
 constexpr uint64_t kIndexFactor = 6;
-constexpr uint64_t kEntryBytes = 1024;
-constexpr uint64_t kMostIndexBytes = 512u << 20;
 
 class RecoverJob {
  public:
@@ -45,17 +44,23 @@ class RecoverJob {
  private:
   absl::Status Apply(ByteBudget& budget) {
     CAIRN_ASSIGN_OR_RETURN(DiffBytes diff, OpenDiffBytes(context_, request_.diff, "diff"));
-    CAIRN_ASSIGN_OR_RETURN(const DiffPlace base, OpenDiffPlace(context_, request_.base, "base"));
     const DiffIndexClaim index = ClaimedDiffIndex(*diff.bytes, ReadLimits());
-    const uint64_t index_bytes = kIndexFactor * index.bytes + kEntryBytes * index.entries;
+    const uint64_t index_bytes = kIndexFactor * index.bytes + kEntryMemory * index.entries;
     // More than the budget waits for all of it, so that there is one such job at a time.
-    const uint64_t most = std::max(budget.limit(), kMostIndexBytes);
+    const uint64_t most = std::max(budget.limit(), kMostIndexMemory);
     if (index_bytes > most) {
       return absl::ResourceExhaustedError(absl::StrCat("the diff: its index of ", index.entries, " entries in ", index.bytes, " bytes takes up to ", index_bytes,
                                                        " bytes of memory, expected at most ", most,
                                                        "; give the daemon a larger memory_budget, or recover where the caller is"));
     }
-    const ByteBudget::Reservation memory = budget.AcquireBlocking(kExactBytes + index_bytes + PlaceBytes());
+    DiffPlace base;
+    const auto open_base = [&](const ReadLimits& limits) -> absl::StatusOr<uint64_t> {
+      base = {};
+      CAIRN_ASSIGN_OR_RETURN(base, OpenDiffPlace(context_, request_.base, limits, "base"));
+      return IndexMemory(base.side.reader->index());
+    };
+    CAIRN_ASSIGN_OR_RETURN(memory_,
+                           OpenWithinBudget(budget, kExactBytes + index_bytes + PlaceBytes(), 1, cancellation_, open_base));
     CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<RecoverReader> reader,
                            RecoverReader::Open(*base.side.reader, std::move(diff.bytes), ReadLimits(), cancellation_, kThreads));
     CAIRN_RETURN_IF_ERROR(Write(*reader, base, diff.identity, request_.float_dtype));
@@ -65,9 +70,16 @@ class RecoverJob {
   }
 
   absl::Status Add(ByteBudget& budget) {
-    CAIRN_ASSIGN_OR_RETURN(const DiffPlace base, OpenDiffPlace(context_, request_.base, "base"));
-    CAIRN_ASSIGN_OR_RETURN(const DiffPlace diff, OpenDiffPlace(context_, request_.diff, "diff"));
-    const ByteBudget::Reservation memory = budget.AcquireBlocking(kArithmeticBytes + PlaceBytes());
+    DiffPlace base, diff;
+    const auto open_both = [&](const ReadLimits& limits) -> absl::StatusOr<uint64_t> {
+      base = {};
+      diff = {};
+      CAIRN_ASSIGN_OR_RETURN(base, OpenDiffPlace(context_, request_.base, limits, "base"));
+      CAIRN_ASSIGN_OR_RETURN(diff, OpenDiffPlace(context_, request_.diff, limits, "diff"));
+      return IndexMemory(base.side.reader->index()) + IndexMemory(diff.side.reader->index());
+    };
+    CAIRN_ASSIGN_OR_RETURN(memory_,
+                           OpenWithinBudget(budget, kArithmeticBytes + PlaceBytes(), 2, cancellation_, open_both));
     CAIRN_ASSIGN_OR_RETURN(
         const std::unique_ptr<ArithmeticReader> sum,
         ArithmeticReader::Open(*base.side.reader, *diff.side.reader, {ArithmeticOperation::kSum, request_.float_dtype}));
@@ -100,6 +112,7 @@ class RecoverJob {
     return absl::OkStatus();
   }
 
+  JobMemory memory_;  // Before all that it is of.
   const PlaceContext context_;
   const RecoverRequest& request_;
   const Cancellation& cancellation_;

@@ -87,6 +87,27 @@ def test_a_file_becomes_a_checkpoint_and_a_file_again(daemon, roots, state):
     same(state, load_file(roots / "out.safetensors"))
 
 
+def test_more_entries_than_the_budget_has_room_for_are_converted_and_their_memory_is_given_back(daemon, roots):
+    state = {f"layers.{i}.weight": np.array([i], np.float32) for i in range(80_000)}
+    save_file(state, roots / "in.safetensors")
+    idle = memory(daemon, "VmRSS")
+    daemon.ok("convert", f"server::{roots}/in.safetensors", f"server::{roots}/out.safetensors")
+    same(state, load_file(roots / "out.safetensors"))
+    peak = memory(daemon, "VmHWM")
+    assert idle + 40 < peak < idle + 160
+    # The answer is sent before the job is taken down.
+    deadline = time.monotonic() + 30
+    while memory(daemon, "VmRSS") > idle + (peak - idle) / 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def memory(daemon, line):
+    """Of the daemon's process, in MiB."""
+    with open(f"/proc/{daemon.process.pid}/status") as status:
+        return next(int(text.split()[1]) / 1024 for text in status if text.startswith(line + ":"))
+
+
 def test_progress_ends_with_what_was_written(daemon, roots, state):
     save_file(state, roots / "in.safetensors")
     done = json.loads(daemon.ok("convert", f"server::{roots}/in.safetensors", "ref::team/run@1", "--json").stdout)

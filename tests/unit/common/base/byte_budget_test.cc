@@ -10,6 +10,7 @@
 #include "absl/synchronization/notification.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/testing/status_matchers.h"
 
 namespace cairn {
 namespace {
@@ -144,6 +145,29 @@ TEST(ByteBudget, BlockingWaitsForTheThreadThatGivesBack) {
 }
 
 // Every thread finishes only if no waiter is ever forgotten.
+TEST(ByteBudget, WhoIsCancelledWaitsNoMoreAndLetsOthersPass) {
+  ByteBudget budget(100);
+  ByteBudget::Reservation held = budget.AcquireBlocking(60);
+  const Cancellation cancellation;
+  absl::Notification ended;
+  std::thread waiting([&] {
+    EXPECT_THAT(budget.AcquireBlocking(100, cancellation).status(), testing::StatusIs(absl::StatusCode::kCancelled));
+    ended.Notify();
+  });
+  while (!budget.HasWaiters()) std::this_thread::yield();
+  absl::Notification granted;
+  budget.Acquire(40, [&](ByteBudget::Reservation) { granted.Notify(); });  // Fits, but it came later.
+  EXPECT_FALSE(granted.HasBeenNotified());
+  cancellation.Cancel();
+  ended.WaitForNotification();
+  EXPECT_TRUE(granted.HasBeenNotified());
+  waiting.join();
+  EXPECT_EQ(budget.in_use(), 60u);
+  EXPECT_THAT(budget.AcquireBlocking(10, cancellation).status(), testing::StatusIs(absl::StatusCode::kCancelled));
+  CAIRN_ASSERT_OK_AND_ASSIGN(const ByteBudget::Reservation more, budget.AcquireBlocking(40, Cancellation()));
+  EXPECT_EQ(more.bytes(), 40u);
+}
+
 TEST(ByteBudget, LosesNoWakeupAndNeverExceedsItsLimitUnderManyThreads) {
   constexpr uint64_t kLimit = 1000;
   ByteBudget budget(kLimit);
