@@ -32,6 +32,11 @@ void ByteBudget::Reservation::Release() {
   std::exchange(budget_, nullptr)->Return(std::exchange(bytes_, 0));
 }
 
+void ByteBudget::Reservation::ShrinkTo(uint64_t bytes) {
+  if (budget_ == nullptr || bytes >= bytes_) return;
+  budget_->Return(std::exchange(bytes_, bytes) - bytes);
+}
+
 void ByteBudget::Acquire(uint64_t bytes, std::function<void(Reservation)> granted) { AcquireOrWait(bytes, std::move(granted)); }
 
 uint64_t ByteBudget::AcquireOrWait(uint64_t bytes, std::function<void(Reservation)> granted) {

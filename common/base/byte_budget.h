@@ -26,6 +26,8 @@ class ByteBudget {
     Reservation& operator=(Reservation&& other) noexcept;
     ~Reservation() { Release(); }
     void Release();
+    // Keeps at most so many.
+    void ShrinkTo(uint64_t bytes);
     uint64_t bytes() const { return bytes_; }
 
    private:

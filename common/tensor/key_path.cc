@@ -139,16 +139,16 @@ std::string KeyPath::Joined(absl::string_view separator) const {
 }
 
 absl::StatusOr<KeyPath> KeyPath::Parse(absl::string_view text) {
-  KeyPath path;
-  if (text.empty()) return path;
+  std::vector<Segment> segments;
+  if (text.empty()) return KeyPath();
   for (absl::string_view segment : path_text::SplitSegments(text)) {
     absl::StatusOr<Segment> parsed = ParseSegment(segment);
     if (!parsed.ok()) {
       return absl::InvalidArgumentError(absl::StrCat("key path \"", text, "\": ", parsed.status().message()));
     }
-    path.Append(*std::move(parsed));
+    segments.push_back(*std::move(parsed));
   }
-  return path;
+  return KeyPath(std::move(segments));
 }
 
 bool KeyPath::StartsWith(const KeyPath& prefix) const {

@@ -28,6 +28,7 @@ class KeyPath {
 
   const std::vector<Segment>& segments() const { return segments_ == nullptr ? NoSegments() : *segments_; }
   bool empty() const { return segments_ == nullptr; }
+  // Takes as long as the path is: who makes a long one collects its segments.
   void Append(Segment segment);
 
   // Segments joined with '/', so that Parse gives the same path back. A string segment is shown as it is, but for

@@ -94,6 +94,7 @@ class ServerImpl final : public Server {
         directory_(std::move(directory)),
         budget_(options.memory_budget - DirectWriteBytes(options)),
         file_budget_(FileCallBytes(options)),
+        index_budget_(options.memory_budget),
         io_pool_("io", static_cast<int>(options.io_threads)),
         call_pool_("call", kCallThreads),
         job_pool_("job", kJobThreads),
@@ -117,7 +118,7 @@ class ServerImpl final : public Server {
       Complain("handing over files", files.status());  // Clients get all bytes without it, too.
       if (files.ok()) files_ = *std::move(files);
     }
-    context_.reset(new ServiceContext{*engine_, budget_, file_budget_, io_pool_, call_pool_, job_pool_, file_pool_, service, LogRpc, {}, &file_roots_, directory_.path()});
+    context_.reset(new ServiceContext{*engine_, budget_, file_budget_, index_budget_, io_pool_, call_pool_, job_pool_, file_pool_, service, LogRpc, {}, &file_roots_, directory_.path()});
     context_->files = files_.get();
     service_ = MakeCheckpointService(*context_);
     CAIRN_RETURN_IF_ERROR(Listen());
@@ -250,6 +251,7 @@ class ServerImpl final : public Server {
   const DataDirectory directory_;
   ByteBudget budget_;
   ByteBudget file_budget_;
+  ByteBudget index_budget_;
   std::unique_ptr<CheckpointEngine> engine_;
   AllowedRoots file_roots_;
   std::unique_ptr<FileGiver> files_;  // Null without a Unix socket.

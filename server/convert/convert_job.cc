@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/time.h"
 #include "common/base/annotate.h"
 #include "common/base/status_macros.h"
 #include "common/format/checkpoint_file.h"
@@ -24,19 +25,21 @@ constexpr uint64_t kJobBytes = 24u << 20;
 // What rearranging tensors takes besides, and the maps.
 constexpr uint64_t kMapScratchBytes = 16u << 20;
 constexpr uint64_t kMapBytes = 2 * kMapScratchBytes;
+// A caller whose connection broke is back before his last attempt has ended.
+constexpr absl::Duration kResumeWait = absl::Seconds(15);
 constexpr size_t kLeftOutShown = 20;
 constexpr uint32_t kMostParts = 128;  // More than any format takes.
 
-class ConvertJob {
+class ConvertJob : private JobSources {
  public:
   ConvertJob(CheckpointEngine& engine, const AllowedRoots& roots, const ConvertRequest& request, const Cancellation& cancellation, FinishedConversions* finished)
       : context_{engine, roots, cancellation}, request_(request), finished_(finished) {}
 
-  absl::StatusOr<ConvertResult> Run(ByteBudget& budget, const std::function<void(const ConvertProgress&)>& report) {
+  absl::StatusOr<ConvertResult> Run(const JobBudgets& budgets, const std::function<void(const ConvertProgress&)>& report) {
     CAIRN_RETURN_IF_ERROR(CheckPlace(request_.source, "source"));
     CAIRN_RETURN_IF_ERROR(CheckPlace(request_.target, "target"));
     absl::StatusOr<JobMemory> memory =
-        OpenWithinBudget(budget, JobBytes(), 1, context_.cancellation, [this](const ReadLimits& limits) { return OpenSource(limits); });
+        OpenWithinBudget(budgets, JobBytes(), context_.cancellation, *this);
     if (!memory.ok()) return Annotate(memory.status(), "source");
     memory_ = *std::move(memory);
     CAIRN_RETURN_IF_ERROR(ReportLeftOut());
@@ -72,9 +75,9 @@ class ConvertJob {
     return kJobBytes + (request_.recipe.map.has_value() ? kMapBytes : 0) + SourceBytes(request_.source) + TargetBytes(request_.target) + parts;
   }
 
-  // Gives the memory that the index takes.
-  absl::StatusOr<uint64_t> OpenSource(const ReadLimits& limits) {
-    source_ = {};
+  int count() const override { return 1; }
+  void Close() override { source_ = {}; }
+  absl::StatusOr<uint64_t> Open(const ReadLimits& limits) override {
     CAIRN_ASSIGN_OR_RETURN(source_, cairn::OpenSource(context_, request_.source, limits));
     if (source_.spec.format != nullptr) result_.source_format = std::string(source_.spec.format->name());
     return IndexMemory(source_.reader->index());
@@ -113,11 +116,17 @@ class ConvertJob {
       if (request_.resume) {
         CAIRN_RETURN_IF_ERROR(source.status());
         target.resume_identity = ResumeIdentity(target, {*source, request_.recipe.WholeIdentity()});
+        target.resume_wait = kResumeWait;
+        target.cancellation = context_.cancellation;
       }
       if (remembers && source.ok()) FindAnswer(target, *source);
       if (answer_.has_value()) return absl::OkStatus();
     }
     CAIRN_ASSIGN_OR_RETURN(writer_, CreateTarget(target));
+    // An earlier attempt that was waited for may have got to the end.
+    if (remembers && request_.resume) {
+      if (const absl::StatusOr<std::string> state = FileIdentity(target_path_); !key_.empty() && state.ok()) answer_ = finished_->Find(key_, *state);
+    }
     return absl::OkStatus();
   }
 
@@ -194,10 +203,10 @@ class ConvertJob {
 
 }  // namespace
 
-absl::StatusOr<ConvertResult> RunConvertJob(CheckpointEngine& engine, const AllowedRoots& roots, ByteBudget& budget,
+absl::StatusOr<ConvertResult> RunConvertJob(CheckpointEngine& engine, const AllowedRoots& roots, const JobBudgets& budgets,
                                             const ConvertRequest& request, const Cancellation& cancellation,
                                             const std::function<void(const ConvertProgress&)>& report, FinishedConversions* finished) {
-  absl::StatusOr<ConvertResult> result = ConvertJob(engine, roots, request, cancellation, finished).Run(budget, report);
+  absl::StatusOr<ConvertResult> result = ConvertJob(engine, roots, request, cancellation, finished).Run(budgets, report);
   if (!result.ok()) return NotToBeRepeated(result.status());
   return result;
 }

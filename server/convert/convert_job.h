@@ -8,11 +8,11 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "common/base/byte_budget.h"
 #include "common/base/cancellation.h"
 #include "common/convert/convert.h"
 #include "common/recipe/recipe.h"
 #include "server/convert/allowed_roots.h"
+#include "server/convert/index_memory.h"
 #include "server/convert/places.h"
 #include "server/engine/checkpoint_engine.h"
 
@@ -54,9 +54,9 @@ struct ConvertResult {
 
 class FinishedConversions;
 
-// Runs one conversion where the storage is. Blocks: for a job thread. Its memory comes out of `budget`.
+// Runs one conversion where the storage is. Blocks: for a job thread. Its memory comes out of `budgets`.
 // Errors name the place at fault; nothing is visible at the target unless it is OK. `finished` may be null.
-absl::StatusOr<ConvertResult> RunConvertJob(CheckpointEngine& engine, const AllowedRoots& roots, ByteBudget& budget,
+absl::StatusOr<ConvertResult> RunConvertJob(CheckpointEngine& engine, const AllowedRoots& roots, const JobBudgets& budgets,
                                             const ConvertRequest& request, const Cancellation& cancellation,
                                             const std::function<void(const ConvertProgress&)>& report,
                                             FinishedConversions* finished = nullptr);

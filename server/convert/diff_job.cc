@@ -27,17 +27,17 @@ constexpr uint64_t kExactBytes = 48u << 20;
 constexpr uint64_t kArithmeticBytes = 32u << 20;
 constexpr uint64_t kPieceRecordBytes = 192;  // What an exact diff remembers of each piece of both, and its index in bytes.
 
-class DiffJob {
+class DiffJob : private JobSources {
  public:
   DiffJob(CheckpointEngine& engine, const AllowedRoots& roots, const DiffRequest& request, const Cancellation& cancellation,
           const DiffCallbacks& callbacks)
       : context_{engine, roots, cancellation}, request_(request), cancellation_(cancellation), callbacks_(callbacks) {}
 
-  absl::StatusOr<DiffResult> Run(ByteBudget& budget) {
+  absl::StatusOr<DiffResult> Run(const JobBudgets& budgets) {
     CAIRN_RETURN_IF_ERROR(CheckRequest());
     const uint64_t bytes = JobBytes() + SourceBytes(request_.base) + SourceBytes(request_.target) + TargetBytes(request_.output.place);
     CAIRN_ASSIGN_OR_RETURN(memory_,
-                           OpenWithinBudget(budget, bytes, 2, cancellation_, [this](const ReadLimits& limits) { return Open(limits); }));
+                           OpenWithinBudget(budgets, bytes, cancellation_, *this));
     if (request_.mode == DiffMode::kReport && base_.stored != nullptr && target_.stored != nullptr) {
       base_.side.digests = EntryDigests(*base_.stored);
       target_.side.digests = EntryDigests(*target_.stored);
@@ -86,10 +86,13 @@ class DiffJob {
     return 0;
   }
 
-  // Gives the memory that both indices take, and what is remembered of their pieces.
-  absl::StatusOr<uint64_t> Open(const ReadLimits& limits) {
+  int count() const override { return 2; }
+  void Close() override {
     base_ = {};
     target_ = {};
+  }
+  // Both indices, and what is remembered of their pieces.
+  absl::StatusOr<uint64_t> Open(const ReadLimits& limits) override {
     CAIRN_ASSIGN_OR_RETURN(base_, OpenDiffPlace(context_, request_.base, limits, "base"));
     CAIRN_ASSIGN_OR_RETURN(target_, OpenDiffPlace(context_, request_.target, limits, "target"));
     const CheckpointIndex &base = base_.side.reader->index(), &target = target_.side.reader->index();
@@ -231,9 +234,9 @@ class DiffJob {
 
 }  // namespace
 
-absl::StatusOr<DiffResult> RunDiffJob(CheckpointEngine& engine, const AllowedRoots& roots, ByteBudget& budget,
+absl::StatusOr<DiffResult> RunDiffJob(CheckpointEngine& engine, const AllowedRoots& roots, const JobBudgets& budgets,
                                       const DiffRequest& request, const Cancellation& cancellation, const DiffCallbacks& callbacks) {
-  absl::StatusOr<DiffResult> result = DiffJob(engine, roots, request, cancellation, callbacks).Run(budget);
+  absl::StatusOr<DiffResult> result = DiffJob(engine, roots, request, cancellation, callbacks).Run(budgets);
   if (!result.ok()) return NotToBeRepeated(result.status());
   return result;
 }

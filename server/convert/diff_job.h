@@ -8,10 +8,10 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "common/base/byte_budget.h"
 #include "common/base/cancellation.h"
 #include "common/diff/compare.h"
 #include "server/convert/allowed_roots.h"
+#include "server/convert/index_memory.h"
 #include "server/convert/places.h"
 #include "server/engine/checkpoint_engine.h"
 
@@ -51,9 +51,9 @@ struct DiffCallbacks {
 };
 
 // Compares two checkpoints, or writes their difference, where the storage is. Blocks: for a job thread. Its memory comes
-// out of `budget`. Equal entries of two refs that were saved alike are not read. Nothing is visible at the output unless
+// out of `budgets`. Equal entries of two refs that were saved alike are not read. Nothing is visible at the output unless
 // it is OK.
-absl::StatusOr<DiffResult> RunDiffJob(CheckpointEngine& engine, const AllowedRoots& roots, ByteBudget& budget,
+absl::StatusOr<DiffResult> RunDiffJob(CheckpointEngine& engine, const AllowedRoots& roots, const JobBudgets& budgets,
                                       const DiffRequest& request, const Cancellation& cancellation, const DiffCallbacks& callbacks);
 
 }  // namespace cairn

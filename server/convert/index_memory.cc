@@ -25,7 +25,6 @@ ReadLimits LimitsWithin(uint64_t bytes, bool last) {
   limits.max_tree_bytes = std::min(limits.max_tree_bytes, bytes);
   // Of small entries the header is about an eighth; one of a few has long names, long texts or many files.
   if (!last) limits.max_header_bytes = std::min(limits.max_header_bytes, bytes / 4);
-  limits.max_value_bytes = std::min(limits.max_value_bytes, limits.max_header_bytes);
   return limits;
 }
 
@@ -36,25 +35,34 @@ uint64_t ValueMemory(const Value& value) {
   return bytes;
 }
 
-// A limit looks like damage to whoever reads a file.
-bool MayBeLimit(const absl::Status& status) { return absl::IsInvalidArgument(status) || absl::IsResourceExhausted(status); }
+// To whoever reads a file a limit is mostly damage; the words tell.
+bool MayBeLimit(const absl::Status& status) {
+  if (absl::IsResourceExhausted(status)) return true;
+  return absl::IsInvalidArgument(status) && (absl::StrContains(status.message(), "limit") || absl::StrContains(status.message(), " more than "));
+}
 
-bool SpeaksOfLimit(absl::string_view message) { return absl::StrContains(message, "limit") || absl::StrContains(message, " more than "); }
+absl::Status WithHint(const absl::Status& status) {
+  absl::Status hinted(status.code(), absl::StrCat(status.message(), "; if that is for want of memory, give the daemon a larger memory_budget, or run the command on "
+                                                                    "files without \"server::\""));
+  status.ForEachPayload([&](absl::string_view url, const absl::Cord& payload) { hinted.SetPayload(url, payload); });
+  return hinted;
+}
 
 }  // namespace
 
 JobMemory& JobMemory::operator=(JobMemory&& other) noexcept {
   if (this != &other) {
     Release();
-    reservation_ = std::move(other.reservation_);
-    large_ = std::exchange(other.large_, false);
+    windows_ = std::move(other.windows_);
+    index_ = std::move(other.index_);
   }
   return *this;
 }
 
 void JobMemory::Release() {
-  if (std::exchange(large_, false)) ReturnFreeMemory();
-  reservation_.Release();
+  if (index_.bytes() > 0) ReturnFreeMemory();
+  index_.Release();
+  windows_.Release();
 }
 
 uint64_t IndexMemory(const CheckpointIndex& index) {
@@ -66,27 +74,28 @@ uint64_t IndexMemory(const CheckpointIndex& index) {
   return bytes;
 }
 
-absl::StatusOr<JobMemory> OpenWithinBudget(
-    ByteBudget& budget, uint64_t job_bytes, int sources, const Cancellation& cancellation,
-    absl::FunctionRef<absl::StatusOr<uint64_t>(const ReadLimits&)> open) {
-  const uint64_t most = std::max(budget.limit(), kMostIndexMemory);
-  for (uint64_t bytes = std::min(kFirst, most);; bytes = std::min(bytes * kStep, most)) {
-    CAIRN_ASSIGN_OR_RETURN(ByteBudget::Reservation reservation, budget.AcquireBlocking(job_bytes + bytes, cancellation));
-    JobMemory memory(std::move(reservation), bytes > kFirst);
-    const bool last = bytes == most;
-    const absl::StatusOr<uint64_t> needed = open(LimitsWithin(bytes / static_cast<uint64_t>(sources), last));
-    if (!needed.ok()) {
-      if (!MayBeLimit(needed.status())) return needed.status();
-      if (!last) continue;
-      if (!SpeaksOfLimit(needed.status().message())) return needed.status();
-      return absl::Status(needed.status().code(), absl::StrCat(needed.status().message(), " (what a daemon takes depends on its memory_budget of ", budget.limit(),
-                                                               " bytes for jobs; `cairn convert` without --server has no such limit)"));
+absl::StatusOr<JobMemory> OpenWithinBudget(const JobBudgets& budgets, uint64_t window_bytes, const Cancellation& cancellation, JobSources& sources) {
+  const uint64_t most = std::max(budgets.indices.limit(), kMostIndexMemory);
+  for (uint64_t bytes = kFirst;; bytes = std::min(bytes * kStep, most)) {
+    const bool first = bytes == kFirst, last = bytes == most;
+    ByteBudget::Reservation index;
+    if (!first) {
+      CAIRN_ASSIGN_OR_RETURN(index, budgets.indices.AcquireBlocking(bytes, cancellation));
     }
-    if (*needed <= bytes) return memory;
-    if (last) {
-      return absl::ResourceExhaustedError(absl::StrCat("the job takes ", *needed, " bytes of memory beside its windows, expected at most ", most,
-                                                       "; give the daemon a larger memory_budget, or do it where the caller is"));
+    CAIRN_ASSIGN_OR_RETURN(ByteBudget::Reservation windows, budgets.windows.AcquireBlocking(window_bytes + (first ? kFirst : 0), cancellation));
+    JobMemory memory(std::move(windows), std::move(index));
+    // What two take together is looked at when both are open.
+    const absl::StatusOr<uint64_t> needed = sources.Open(LimitsWithin(last ? bytes : bytes / static_cast<uint64_t>(sources.count()), last));
+    if (needed.ok() && *needed <= bytes) {
+      memory.ShrinkIndexTo(std::max<uint64_t>(*needed, 1));
+      return memory;
     }
+    sources.Close();
+    if (!needed.ok() && !MayBeLimit(needed.status())) return needed.status();
+    if (!last) continue;
+    if (!needed.ok()) return WithHint(needed.status());
+    return WithHint(absl::ResourceExhaustedError(
+        absl::StrCat("the job takes ", *needed, " bytes of memory beside its windows, over the limit of ", most)));
   }
 }
 

@@ -58,6 +58,10 @@ absl::StatusOr<SourcePlace> OpenSource(const PlaceContext& context, const Conver
   SourcePlace opened;
   if (!place.ref.empty()) {
     CAIRN_ASSIGN_OR_RETURN(const Ref ref, Ref::Parse(place.ref));
+    CAIRN_ASSIGN_OR_RETURN(const CheckpointRow row, context.engine.Resolve(ref));
+    if (row.entry_count > limits.max_entries) {
+      return absl::ResourceExhaustedError(absl::StrCat(place.ref, ": ", row.entry_count, " entries, over the limit of ", limits.max_entries));
+    }
     CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<StoredReader> stored, context.engine.OpenReader(ref));
     opened.stored = stored.get();
     opened.reader = std::move(stored);

@@ -25,42 +25,37 @@ constexpr uint64_t kExactBytes = 56u << 20;
 // which is there several times, in the indices of reader, plan and writer.
 constexpr uint64_t kIndexFactor = 6;
 
-class RecoverJob {
+class RecoverJob : private JobSources {
  public:
   RecoverJob(CheckpointEngine& engine, const AllowedRoots& roots, const RecoverRequest& request, const Cancellation& cancellation,
              const std::function<void(const ConvertProgress&)>& report)
       : context_{engine, roots, cancellation}, request_(request), cancellation_(cancellation), report_(report) {}
 
-  absl::StatusOr<RecoverResult> Run(ByteBudget& budget) {
+  absl::StatusOr<RecoverResult> Run(const JobBudgets& budgets) {
     CAIRN_RETURN_IF_ERROR(CheckOutput(request_.output.place));
     if (request_.arithmetic) {
-      CAIRN_RETURN_IF_ERROR(Add(budget));
+      CAIRN_RETURN_IF_ERROR(Add(budgets));
     } else {
-      CAIRN_RETURN_IF_ERROR(Apply(budget));
+      CAIRN_RETURN_IF_ERROR(Apply(budgets));
     }
     return std::move(result_);
   }
 
  private:
-  absl::Status Apply(ByteBudget& budget) {
+  absl::Status Apply(const JobBudgets& budgets) {
     CAIRN_ASSIGN_OR_RETURN(DiffBytes diff, OpenDiffBytes(context_, request_.diff, "diff"));
     const DiffIndexClaim index = ClaimedDiffIndex(*diff.bytes, ReadLimits());
     const uint64_t index_bytes = kIndexFactor * index.bytes + kEntryMemory * index.entries;
     // More than the budget waits for all of it, so that there is one such job at a time.
-    const uint64_t most = std::max(budget.limit(), kMostIndexMemory);
+    const uint64_t most = std::max(budgets.indices.limit(), kMostIndexMemory);
     if (index_bytes > most) {
       return absl::ResourceExhaustedError(absl::StrCat("the diff: its index of ", index.entries, " entries in ", index.bytes, " bytes takes up to ", index_bytes,
                                                        " bytes of memory, expected at most ", most,
                                                        "; give the daemon a larger memory_budget, or recover where the caller is"));
     }
-    DiffPlace base;
-    const auto open_base = [&](const ReadLimits& limits) -> absl::StatusOr<uint64_t> {
-      base = {};
-      CAIRN_ASSIGN_OR_RETURN(base, OpenDiffPlace(context_, request_.base, limits, "base"));
-      return IndexMemory(base.side.reader->index());
-    };
-    CAIRN_ASSIGN_OR_RETURN(memory_,
-                           OpenWithinBudget(budget, kExactBytes + index_bytes + PlaceBytes(), 1, cancellation_, open_base));
+    diff_index_bytes_ = index_bytes;
+    CAIRN_ASSIGN_OR_RETURN(memory_, OpenWithinBudget(budgets, kExactBytes + PlaceBytes(), cancellation_, *this));
+    const DiffPlace& base = base_;
     CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<RecoverReader> reader,
                            RecoverReader::Open(*base.side.reader, std::move(diff.bytes), ReadLimits(), cancellation_, kThreads));
     CAIRN_RETURN_IF_ERROR(Write(*reader, base, diff.identity, request_.float_dtype));
@@ -69,21 +64,26 @@ class RecoverJob {
     return absl::OkStatus();
   }
 
-  absl::Status Add(ByteBudget& budget) {
-    DiffPlace base, diff;
-    const auto open_both = [&](const ReadLimits& limits) -> absl::StatusOr<uint64_t> {
-      base = {};
-      diff = {};
-      CAIRN_ASSIGN_OR_RETURN(base, OpenDiffPlace(context_, request_.base, limits, "base"));
-      CAIRN_ASSIGN_OR_RETURN(diff, OpenDiffPlace(context_, request_.diff, limits, "diff"));
-      return IndexMemory(base.side.reader->index()) + IndexMemory(diff.side.reader->index());
-    };
-    CAIRN_ASSIGN_OR_RETURN(memory_,
-                           OpenWithinBudget(budget, kArithmeticBytes + PlaceBytes(), 2, cancellation_, open_both));
+  absl::Status Add(const JobBudgets& budgets) {
+    CAIRN_ASSIGN_OR_RETURN(memory_, OpenWithinBudget(budgets, kArithmeticBytes + PlaceBytes(), cancellation_, *this));
+    const DiffPlace &base = base_, &diff = diff_;
     CAIRN_ASSIGN_OR_RETURN(
         const std::unique_ptr<ArithmeticReader> sum,
         ArithmeticReader::Open(*base.side.reader, *diff.side.reader, {ArithmeticOperation::kSum, request_.float_dtype}));
     return Write(*sum, base, diff.identity, std::nullopt);
+  }
+
+  // The base, and of an arithmetic recovery the diff.
+  int count() const override { return request_.arithmetic ? 2 : 1; }
+  void Close() override {
+    base_ = {};
+    diff_ = {};
+  }
+  absl::StatusOr<uint64_t> Open(const ReadLimits& limits) override {
+    CAIRN_ASSIGN_OR_RETURN(base_, OpenDiffPlace(context_, request_.base, limits, "base"));
+    if (!request_.arithmetic) return diff_index_bytes_ + IndexMemory(base_.side.reader->index());
+    CAIRN_ASSIGN_OR_RETURN(diff_, OpenDiffPlace(context_, request_.diff, limits, "diff"));
+    return IndexMemory(base_.side.reader->index()) + IndexMemory(diff_.side.reader->index());
   }
 
   uint64_t PlaceBytes() const { return SourceBytes(request_.base) + SourceBytes(request_.diff) + TargetBytes(request_.output.place); }
@@ -117,15 +117,17 @@ class RecoverJob {
   const RecoverRequest& request_;
   const Cancellation& cancellation_;
   const std::function<void(const ConvertProgress&)>& report_;
+  DiffPlace base_, diff_;
+  uint64_t diff_index_bytes_ = 0;  // Of an exact diff, once it is read.
   RecoverResult result_;
 };
 
 }  // namespace
 
-absl::StatusOr<RecoverResult> RunRecoverJob(CheckpointEngine& engine, const AllowedRoots& roots, ByteBudget& budget,
+absl::StatusOr<RecoverResult> RunRecoverJob(CheckpointEngine& engine, const AllowedRoots& roots, const JobBudgets& budgets,
                                             const RecoverRequest& request, const Cancellation& cancellation,
                                             const std::function<void(const ConvertProgress&)>& report) {
-  absl::StatusOr<RecoverResult> result = RecoverJob(engine, roots, request, cancellation, report).Run(budget);
+  absl::StatusOr<RecoverResult> result = RecoverJob(engine, roots, request, cancellation, report).Run(budgets);
   if (!result.ok()) return NotToBeRepeated(result.status());
   return result;
 }

@@ -5,10 +5,10 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "common/base/byte_budget.h"
 #include "common/base/cancellation.h"
 #include "common/convert/convert.h"
 #include "server/convert/allowed_roots.h"
+#include "server/convert/index_memory.h"
 #include "server/convert/places.h"
 #include "server/engine/checkpoint_engine.h"
 
@@ -29,9 +29,9 @@ struct RecoverResult {
 };
 
 // Makes a checkpoint from a base and a diff, where the storage is. Blocks: for a job thread. Its memory comes out of
-// `budget`. Nothing is visible at the output unless it is OK. FAILED_PRECONDITION for another base than the diff needs,
+// `budgets`. Nothing is visible at the output unless it is OK. FAILED_PRECONDITION for another base than the diff needs,
 // DATA_LOSS for a damaged diff.
-absl::StatusOr<RecoverResult> RunRecoverJob(CheckpointEngine& engine, const AllowedRoots& roots, ByteBudget& budget,
+absl::StatusOr<RecoverResult> RunRecoverJob(CheckpointEngine& engine, const AllowedRoots& roots, const JobBudgets& budgets,
                                             const RecoverRequest& request, const Cancellation& cancellation,
                                             const std::function<void(const ConvertProgress&)>& report);
 

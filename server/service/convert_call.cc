@@ -110,7 +110,7 @@ grpc::ServerWriteReactor<v1::ConvertResponse>* StartConvert(grpc::CallbackServer
     static const AllowedRoots* const no_roots = new AllowedRoots;
     const AllowedRoots& roots = service.file_roots == nullptr ? *no_roots : *service.file_roots;
     CAIRN_ASSIGN_OR_RETURN(const ConvertResult result,
-                           RunConvertJob(service.engine, roots, service.budget, job, cancellation,
+                           RunConvertJob(service.engine, roots, {service.budget, service.index_budget}, job, cancellation,
                                          [&](const ConvertProgress& progress) { report(ToResponse(progress)); }, &service.conversions));
     scope.add_bytes(result.progress.bytes_done);
     report(LastResponse(result));

@@ -196,7 +196,7 @@ grpc::ServerWriteReactor<v1::DiffResponse>* StartDiff(grpc::CallbackServerContex
       report(std::move(response));
     };
     CAIRN_ASSIGN_OR_RETURN(const DiffResult result,
-                           RunDiffJob(service.engine, RootsOf(service), service.budget, job, cancellation, callbacks));
+                           RunDiffJob(service.engine, RootsOf(service), {service.budget, service.index_budget}, job, cancellation, callbacks));
     scope.add_bytes(result.bytes);
     return sender.Finish(result);
   };
@@ -216,7 +216,7 @@ grpc::ServerWriteReactor<v1::RecoverResponse>* StartRecover(grpc::CallbackServer
     job.arithmetic = request.arithmetic();
     CAIRN_ASSIGN_OR_RETURN(job.float_dtype, FloatDtype(request.float_dtype()));
     CAIRN_ASSIGN_OR_RETURN(const RecoverResult result,
-                           RunRecoverJob(service.engine, RootsOf(service), service.budget, job, cancellation,
+                           RunRecoverJob(service.engine, RootsOf(service), {service.budget, service.index_budget}, job, cancellation,
                                          [&](const ConvertProgress& progress) { report(ToResponse(progress)); }));
     scope.add_bytes(result.progress.bytes_done);
     v1::RecoverResponse last = ToResponse(result.progress);

@@ -99,7 +99,7 @@ class ExportReactor final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, p
     ToProto(row, header.mutable_checkpoint());
     CAIRN_RETURN_IF_ERROR(Send(header, Buffer()));
     static const AllowedRoots* const no_roots = new AllowedRoots;
-    absl::StatusOr<ConvertResult> result = RunConvertJob(service_.engine, *no_roots, service_.file_budget, job, cancellation_,
+    absl::StatusOr<ConvertResult> result = RunConvertJob(service_.engine, *no_roots, {service_.file_budget, service_.index_budget}, job, cancellation_,
                                                          [this](const ConvertProgress& progress) { Report(progress); });
     if (!result.ok()) {
       absl::MutexLock lock(&mu_);

@@ -186,7 +186,7 @@ class ImportReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
       files_ = files;
     }
     static const AllowedRoots* const no_roots = new AllowedRoots;
-    absl::StatusOr<ConvertResult> result = RunConvertJob(service_.engine, *no_roots, service_.file_budget, job, cancellation_,
+    absl::StatusOr<ConvertResult> result = RunConvertJob(service_.engine, *no_roots, {service_.file_budget, service_.index_budget}, job, cancellation_,
                                                          [this](const ConvertProgress& progress) { Report(ToResponse(progress)); });
     if (!result.ok()) {
       // A reader may have made something else of an answer that did not come.

@@ -28,6 +28,7 @@ struct ServiceContext {
   ByteBudget& budget;     // Payload in memory.
   // The same of Export and Import, which hold theirs for as long as their clients take: saves must not wait for those.
   ByteBudget& file_budget;
+  ByteBudget& index_budget;  // What jobs know of checkpoints with very many entries.
   ThreadPool& io_pool;    // Streams: disk and digests.
   ThreadPool& call_pool;  // Unary calls: the registry.
   ThreadPool& job_pool;   // Long jobs: verification, garbage collection.

@@ -102,6 +102,16 @@ def test_more_entries_than_the_budget_has_room_for_are_converted_and_their_memor
         time.sleep(0.02)
 
 
+def test_a_large_value_is_the_same_value_in_the_daemon_as_it_is_here(daemon, roots):
+    torch = pytest.importorskip("torch")
+    shared = "s" * 100_000
+    torch.save({"v": {(i,): shared for i in range(30)}, "w": torch.ones(2)}, roots / "in.pt")
+    daemon.ok("convert", f"server::{roots}/in.pt", "ref::team/run@1")
+    daemon.ok("push", roots / "in.pt", "team/run@2")
+    assert "2 entries: 2 equal" in daemon.ok("diff", "team/run@1", "team/run@2").stdout
+    assert "opaque" not in daemon.ok("show", "team/run@1", "--json").stdout
+
+
 def memory(daemon, line):
     """Of the daemon's process, in MiB."""
     with open(f"/proc/{daemon.process.pid}/status") as status:

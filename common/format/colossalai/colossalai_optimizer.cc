@@ -100,6 +100,7 @@ absl::Status AddPickled(size_t part, size_t number, const KeyPath& at, const std
   CAIRN_RETURN_IF_ERROR(assembly->part(part).ReadAt(number, 0, absl::MakeSpan(bytes)));
   PickleLimits pickle_limits;
   pickle_limits.max_text_bytes = limits.max_value_bytes;
+  pickle_limits.max_memory_bytes = std::min(pickle_limits.max_memory_bytes, limits.max_tree_bytes);
   absl::StatusOr<PickleTree> tree = ReadPickle(bytes, what, pickle_limits);
   if (absl::IsResourceExhausted(tree.status()) || absl::IsUnimplemented(tree.status())) {
     return absl::InvalidArgumentError(tree.status().message());

@@ -144,7 +144,20 @@ TEST(ByteBudget, BlockingWaitsForTheThreadThatGivesBack) {
   EXPECT_EQ(budget.in_use(), 0u);
 }
 
-// Every thread finishes only if no waiter is ever forgotten.
+TEST(ByteBudget, AReservationThatShrinksServesWaiters) {
+  ByteBudget budget(100);
+  ByteBudget::Reservation held = budget.AcquireBlocking(80);
+  bool granted = false;
+  budget.Acquire(50, [&](ByteBudget::Reservation) { granted = true; });
+  held.ShrinkTo(60);
+  EXPECT_FALSE(granted);
+  held.ShrinkTo(90);
+  EXPECT_EQ(held.bytes(), 60u);
+  held.ShrinkTo(50);
+  EXPECT_TRUE(granted);
+  EXPECT_EQ(budget.in_use(), 50u);
+}
+
 TEST(ByteBudget, WhoIsCancelledWaitsNoMoreAndLetsOthersPass) {
   ByteBudget budget(100);
   ByteBudget::Reservation held = budget.AcquireBlocking(60);
@@ -168,6 +181,7 @@ TEST(ByteBudget, WhoIsCancelledWaitsNoMoreAndLetsOthersPass) {
   EXPECT_EQ(more.bytes(), 40u);
 }
 
+// Every thread finishes only if no waiter is ever forgotten.
 TEST(ByteBudget, LosesNoWakeupAndNeverExceedsItsLimitUnderManyThreads) {
   constexpr uint64_t kLimit = 1000;
   ByteBudget budget(kLimit);

@@ -25,6 +25,15 @@ TEST(KeyPath, JoinsItsSegmentsAsTheyAre) {
   EXPECT_EQ(KeyPath().Joined("."), "");
 }
 
+TEST(KeyPath, ThatIsVeryLongIsReadInAMoment) {
+  // As many bytes as a request may have: a copy of all segments for each of them would take hours.
+  std::string text = "a";
+  for (int i = 0; i < 4'000'000; ++i) text += "/a";
+  const absl::StatusOr<KeyPath> path = KeyPath::Parse(text);
+  CAIRN_ASSERT_OK(path.status());
+  EXPECT_EQ(path->segments().size(), 4'000'001u);
+}
+
 TEST(KeyPath, IsShownWithSlashesAndEscapes) {
   EXPECT_EQ(KeyPath().ToString(), "");
   EXPECT_EQ(KeyPath::Of({"params", "layer", "kernel"}).ToString(), "params/layer/kernel");

@@ -72,17 +72,17 @@ class DiffJobTest : public EngineTest {
       }
       return absl::OkStatus();
     };
-    return RunDiffJob(*engine_, roots_, budget_, request, cancellation_, callbacks);
+    return RunDiffJob(*engine_, roots_, {budget_, index_budget_}, request, cancellation_, callbacks);
   }
   absl::StatusOr<RecoverResult> Run(const RecoverRequest& request, const std::function<void(const ConvertProgress&)>& report = nullptr) {
-    return RunRecoverJob(*engine_, roots_, budget_, request, cancellation_, report);
+    return RunRecoverJob(*engine_, roots_, {budget_, index_budget_}, request, cancellation_, report);
   }
 
   bool Exists(const std::string& ref) { return engine_->Resolve(*Ref::Parse(ref)).ok(); }
   bool ScratchIsEmpty() { return std::filesystem::is_empty(Scratch()); }
 
   AllowedRoots roots_;
-  ByteBudget budget_{256u << 20};
+  ByteBudget budget_{256u << 20}, index_budget_{256u << 20};
   Cancellation cancellation_;
   std::vector<TestTensor> base_, target_;
 };
@@ -216,7 +216,7 @@ TEST_F(DiffJobTest, ADiffThatIsCancelledOnItsWayEndsThereAndLeavesNothing) {
       whole = total;
       if (done > 0) cancellation_.Cancel();
     };
-    const absl::Status status = RunDiffJob(*engine_, roots_, budget_, request, cancellation_, callbacks).status();
+    const absl::Status status = RunDiffJob(*engine_, roots_, {budget_, index_budget_}, request, cancellation_, callbacks).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kCancelled) << status;
     EXPECT_LT(reached, whole);
     EXPECT_FALSE(Exists("team/diff@1"));
@@ -259,7 +259,7 @@ TEST_F(DiffJobTest, ADeletionWhileItIsReadDoesNoHarm) {
     ++entries;
     return absl::OkStatus();
   };
-  CAIRN_ASSERT_OK(RunDiffJob(*engine_, roots_, budget_, request, cancellation_, callbacks).status());
+  CAIRN_ASSERT_OK(RunDiffJob(*engine_, roots_, {budget_, index_budget_}, request, cancellation_, callbacks).status());
   EXPECT_EQ(entries, 4);
   EXPECT_FALSE(Exists("team/base@1"));
 }
