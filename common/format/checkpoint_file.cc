@@ -114,6 +114,8 @@ absl::StatusOr<std::unique_ptr<CheckpointWriter>> CreateTarget(const TargetFile&
     options.identity = target.resume_identity;
     options.overwrite = target.overwrite;
     options.note = target.note;
+    options.wait = target.resume_wait;
+    options.cancellation = target.cancellation;
     CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<ResumableTree> tree, ResumableTree::Open(target.path, std::move(options)));
     // Other writers may want to see all bytes (a digest of them may stand in another file): these are read, and not written.
     const absl::string_view format = target.format->name();

@@ -9,6 +9,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/base/cancellation.h"
 #include "common/format/all_formats.h"
 #include "common/format/format.h"
 
@@ -38,6 +40,9 @@ struct TargetFile {
   // Not empty: what is written outlives an interruption, and the next run with the same identity goes on from it
   // (resumable_tree.h).
   std::string resume_identity = {};
+  // Of that: how long another that writes there is waited for, unless cancelled.
+  absl::Duration resume_wait = absl::ZeroDuration();
+  Cancellation cancellation = {};
   // Told, in words, of what an interrupted run has left and nobody uses. May be null.
   std::function<void(const std::string&)> note = nullptr;
 };

@@ -16,6 +16,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "common/base/status_macros.h"
 #include "common/io/posix_file.h"
 #include "common/io/unique_fd.h"
@@ -26,6 +28,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr uint64_t kMaxJournalBytes = 1u << 20;
+constexpr absl::Duration kLockInterval = absl::Milliseconds(20);
 constexpr absl::string_view kUnfinished = ".cairn-tmp-";  // In names of files that CreateFileSink is writing.
 
 // What the sinks of a tree tell it.
@@ -164,26 +167,13 @@ class LocalResumableTree final : public ResumableTree {
   absl::Status Prepare() {
     std::error_code error;
     CAIRN_RETURN_IF_ERROR(CheckFileSystem());
-    if (::mkdir(kept_.c_str(), 0700) != 0 && errno != EEXIST) return ErrnoStatus(errno, "create folder", kept_.string());
-    // Its name is known before, so somebody else could have made it, and what we find in it.
-    struct stat info;
-    if (::lstat(kept_.c_str(), &info) != 0) return ErrnoStatus(errno, "open", kept_.string());
-    if (!S_ISDIR(info.st_mode) || info.st_uid != ::geteuid()) {
-      return absl::FailedPreconditionError(absl::StrCat(kept_.string(), ": expected a folder of this user's, found ", KindOfFile(info.st_mode),
-                                                        " of user ", info.st_uid, "; remove it"));
-    }
-    lock_ = UniqueFd(::open((kept_ / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
-    if (!lock_.valid()) return ErrnoStatus(errno, "create", (kept_ / "lock").string());
-    if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
-      lock_ = UniqueFd();
-      return WrittenByAnother();
-    }
-    // Whoever held the lock may have removed it, with all that he had, after it was opened here: then it keeps nobody away.
-    struct stat locked, there;
-    if (::fstat(lock_.get(), &locked) != 0) return ErrnoStatus(errno, "stat", (kept_ / "lock").string());
-    if (::lstat((kept_ / "lock").c_str(), &there) != 0 || locked.st_ino != there.st_ino || locked.st_dev != there.st_dev) {
-      lock_ = UniqueFd();
-      return WrittenByAnother();
+    const absl::Time deadline = absl::Now() + options_.wait;
+    for (;;) {
+      CAIRN_ASSIGN_OR_RETURN(const bool locked, TakeLock());
+      if (locked) break;
+      CAIRN_RETURN_IF_ERROR(options_.cancellation.Check());
+      if (absl::Now() >= deadline) return absl::FailedPreconditionError(absl::StrCat(name_, ": another process is writing it"));
+      absl::SleepFor(kLockInterval);
     }
     const absl::StatusOr<std::string> journal = ReadSmallFile(Journal(), kMaxJournalBytes);
     fs::remove_all(Scratch(), error);
@@ -279,8 +269,34 @@ class LocalResumableTree final : public ResumableTree {
         name_, ": is a file system of its own, where what is written beside it cannot be moved to; expected a folder within it"));
   }
 
-  absl::Status WrittenByAnother() const {
-    return absl::FailedPreconditionError(absl::StrCat(name_, ": another process is writing it"));
+  // Of the folder of what is kept, which is made. False while another has it.
+  absl::StatusOr<bool> TakeLock() {
+    if (::mkdir(kept_.c_str(), 0700) != 0 && errno != EEXIST) return ErrnoStatus(errno, "create folder", kept_.string());
+    // Its name is known before, so somebody else could have made it, and what we find in it.
+    struct stat info;
+    if (::lstat(kept_.c_str(), &info) != 0) {
+      if (errno == ENOENT) return false;  // Another has just removed it.
+      return ErrnoStatus(errno, "open", kept_.string());
+    }
+    if (!S_ISDIR(info.st_mode) || info.st_uid != ::geteuid()) {
+      return absl::FailedPreconditionError(absl::StrCat(kept_.string(), ": expected a folder of this user's, found ", KindOfFile(info.st_mode),
+                                                        " of user ", info.st_uid, "; remove it"));
+    }
+    lock_ = UniqueFd(::open((kept_ / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
+    if (!lock_.valid() && errno == ENOENT) return false;
+    if (!lock_.valid()) return ErrnoStatus(errno, "create", (kept_ / "lock").string());
+    if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+      lock_ = UniqueFd();
+      return false;
+    }
+    // Whoever held the lock may have removed it, with all that he had, after it was opened here: then it keeps nobody away.
+    struct stat locked, there;
+    if (::fstat(lock_.get(), &locked) != 0) return ErrnoStatus(errno, "stat", (kept_ / "lock").string());
+    if (::lstat((kept_ / "lock").c_str(), &there) != 0 || locked.st_ino != there.st_ino || locked.st_dev != there.st_dev) {
+      lock_ = UniqueFd();
+      return false;
+    }
+    return true;
   }
 
   bool IsWorthKeeping() const {

@@ -9,7 +9,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "common/base/cancellation.h"
 #include "common/io/file_tree.h"
 #include "common/io/resumable_file.h"
 
@@ -23,6 +25,9 @@ struct ResumableTreeOptions {
   // Told, in words, what of an interrupted run could not be used, and why. May be null.
   std::function<void(const std::string&)> note = nullptr;
   uint64_t block_bytes = ResumableFileOptions{}.block_bytes;
+  // How long to wait for another that writes there: it may be an attempt of the same caller, whose end is not noticed yet.
+  absl::Duration wait = absl::ZeroDuration();
+  Cancellation cancellation = {};  // Ends the wait.
 };
 
 // A target that outlives an interruption: destroyed without Commit(), or by the death of the process, it leaves what it has

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -125,6 +126,24 @@ TEST_F(ResumableTreeTest, IsForOneProcessAtATime) {
   CAIRN_ASSERT_OK(Write(*tree, "a", "aaa"));
   EXPECT_THAT(ResumableTree::Open(target_, {.identity = "1"}).status(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("another process")));
   EXPECT_TRUE(fs::exists(kept_ + "/files/a"));
+}
+
+TEST_F(ResumableTreeTest, WaitsForAnotherWhereThatIsAskedForAndGoesOnWithWhatItLeft) {
+  auto first = Open();
+  CAIRN_ASSERT_OK(Write(*first, "a", "aaa"));
+  const Cancellation cancellation;
+  const auto open = [&] {
+    return ResumableTree::Open(target_, {.identity = "1", .durable = false, .wait = absl::Seconds(60), .cancellation = cancellation});
+  };
+  absl::StatusOr<std::unique_ptr<ResumableTree>> second = absl::UnknownError("still waiting");
+  std::thread waiting([&] { second = open(); });
+  first.reset();
+  waiting.join();
+  CAIRN_ASSERT_OK(second.status());
+  CAIRN_ASSERT_OK_AND_ASSIGN(const auto sink, (*second)->Create("a"));
+  EXPECT_TRUE((*second)->Skips());
+  cancellation.Cancel();
+  EXPECT_THAT(open().status(), StatusIs(absl::StatusCode::kCancelled));
 }
 
 TEST_F(ResumableTreeTest, DoesNotFollowALinkThatSomebodyLeft) {
