@@ -1,7 +1,6 @@
 """The program `cairn` on files alone. CAIRN_BIN names the binary; needs nothing but pytest."""
 
 import json
-import os
 import pathlib
 import re
 import shutil
@@ -10,38 +9,12 @@ import struct
 import subprocess
 
 import pytest
+from plain_safetensors import read_safetensors, safetensors_header, write_safetensors
+from programs import cairn, needs_cairn, start
 
-CAIRN = os.environ.get("CAIRN_BIN")
-pytestmark = pytest.mark.skipif(not CAIRN, reason="CAIRN_BIN names no binary")
+pytestmark = needs_cairn
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# Nobody listens here, so a command that talks to a server by mistake fails at once.
-ENVIRONMENT = {**os.environ, "CAIRN_SERVER": "unix:/nonexistent/cairn.sock", "LC_ALL": "C.UTF-8"}
-
-
-def cairn(*arguments, cwd=None):
-    return subprocess.run(
-        [CAIRN, *map(str, arguments)], capture_output=True, text=True, env=ENVIRONMENT, cwd=cwd, timeout=120
-    )
-
-
-def safetensors_header(tensors, metadata=None):
-    """`tensors`: name -> (dtype, shape, bytes or a length)."""
-    header = {"__metadata__": metadata} if metadata else {}
-    offset = 0
-    for name, (dtype, shape, data) in tensors.items():
-        length = data if isinstance(data, int) else len(data)
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, offset + length]}
-        offset += length
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text, offset
-
-
-def write_safetensors(path, tensors, metadata=None):
-    header, _ = safetensors_header(tensors, metadata)
-    path.write_bytes(header + b"".join(data for _, _, data in tensors.values()))
-    return path
 
 
 def write_sparse_safetensors(path, tensors):
@@ -50,17 +23,6 @@ def write_sparse_safetensors(path, tensors):
         file.write(header)
         file.truncate(len(header) + length)
     return path
-
-
-def read_safetensors(path):
-    data = path.read_bytes()
-    (length,) = struct.unpack("<Q", data[:8])
-    header = json.loads(data[8 : 8 + length])
-    header.pop("__metadata__", None)
-    body = data[8 + length :]
-    return {
-        name: (entry["dtype"], entry["shape"], body[slice(*entry["data_offsets"])]) for name, entry in header.items()
-    }
 
 
 def floats(*values):
@@ -296,9 +258,9 @@ def test_an_interrupt_in_the_middle_leaves_nothing_behind(tmp_path):
     )
     out = tmp_path / "out"
     out.mkdir()
-    process = subprocess.Popen(
-        [CAIRN, "convert", str(source), str(out / "small.safetensors"), "--dtype", "bf16"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT,
+    process = start(
+        "convert", source, out / "small.safetensors", "--dtype", "bf16",
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )
     # Not before it writes: the temporary file is there and grows.
     while process.poll() is None and not any(path.stat().st_size > 1 << 20 for path in out.iterdir()):
@@ -314,9 +276,9 @@ def test_an_interrupt_in_the_middle_leaves_nothing_behind(tmp_path):
 def test_memory_stays_small_however_large_a_tensor_is(tmp_path):
     length = 1 << 30
     source = write_sparse_safetensors(tmp_path / "big.safetensors", {"embedding": ("F32", [length // 4], length)})
-    process = subprocess.Popen(
-        [CAIRN, "convert", str(source), str(tmp_path / "out.safetensors"), "--dtype", "fp16", "--quiet"],
-        env=ENVIRONMENT, stdout=subprocess.DEVNULL,
+    process = start(
+        "convert", source, tmp_path / "out.safetensors", "--dtype", "fp16", "--quiet",
+        stdout=subprocess.DEVNULL,
     )
     # The kernel's own high-water mark; that of wait4() would count what pytest held when it forked.
     peak_kib = 0

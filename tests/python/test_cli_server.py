@@ -8,40 +8,10 @@ import struct
 import subprocess
 
 import pytest
+from plain_safetensors import read_safetensors, safetensors_header, write_safetensors
+from programs import Daemon, needs_both, start
 
-CAIRN = os.environ.get("CAIRN_BIN")
-CAIRND = os.environ.get("CAIRND_BIN")
-pytestmark = pytest.mark.skipif(not (CAIRN and CAIRND), reason="CAIRN_BIN and CAIRND_BIN name no binaries")
-
-
-class Daemon:
-    def __init__(self, folder):
-        self.data = folder / "data"
-        self.socket = folder / "cairn.sock"  # Short: the address of a Unix socket has room for 107 bytes.
-        self.environment = {**os.environ, "CAIRN_SERVER": f"unix:{self.socket}", "LC_ALL": "C.UTF-8"}
-        self.start()
-
-    def start(self):
-        arguments = [CAIRND, "--data-dir", self.data, "--listen=", "--unix-socket", self.socket]
-        self.process = subprocess.Popen(list(map(str, arguments)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        while "serving" not in (line := self.process.stderr.readline()):
-            assert line, "the daemon ended"
-        # Nobody reads on; the pipe must not fill.
-        self.drain = subprocess.Popen(["cat"], stdin=self.process.stderr, stdout=subprocess.DEVNULL)
-
-    def stop(self):
-        self.process.terminate()
-        assert self.process.wait(timeout=60) == 0
-        self.drain.wait(timeout=60)
-        self.process.stderr.close()
-
-    def cairn(self, *arguments):
-        return subprocess.run([CAIRN, *map(str, arguments)], capture_output=True, text=True, env=self.environment, timeout=120)
-
-    def json(self, *arguments):
-        result = self.cairn(*arguments, "--json")
-        assert result.returncode == 0, result.stderr
-        return json.loads(result.stdout)
+pytestmark = needs_both
 
 
 @pytest.fixture
@@ -51,38 +21,16 @@ def daemon(tmp_path_factory):
     daemon.stop()
 
 
-def write_safetensors(path, tensors):
-    """`tensors`: name -> (dtype, shape, length, a function that makes the bytes)."""
-    header, offset = {}, 0
-    for name, (dtype, shape, length, _) in tensors.items():
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, offset + length]}
-        offset += length
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        for _, _, _, make in tensors.values():
-            file.write(make())
-    return path
-
-
-def read_safetensors(path):
-    data = path.read_bytes()
-    (length,) = struct.unpack("<Q", data[:8])
-    body = data[8 + length :]
-    return {
-        name: (entry["dtype"], entry["shape"], body[slice(*entry["data_offsets"])])
-        for name, entry in json.loads(data[8 : 8 + length]).items()
-        if name != "__metadata__"
-    }
-
-
 def random_model(path, seed=1, megabytes=4):
     source = random.Random(seed)
-    tensors = {f"layer.{i}": ("F32", [512, 512], 1 << 20, lambda: source.randbytes(1 << 20)) for i in range(megabytes)}
-    tensors["step"] = ("I64", [], 8, lambda: struct.pack("<q", 7))
-    tensors["empty"] = ("F32", [0], 0, bytes)
-    return write_safetensors(path, tensors)
+    layers = {f"layer.{i}": ("F32", [512, 512], 1 << 20) for i in range(megabytes)}
+    header, _ = safetensors_header({**layers, "step": ("I64", [], 8), "empty": ("F32", [0], 0)})
+    with open(path, "wb") as file:
+        file.write(header)
+        for _ in layers:
+            file.write(source.randbytes(1 << 20))
+        file.write(struct.pack("<q", 7))
+    return path
 
 
 @pytest.fixture
@@ -106,7 +54,7 @@ def test_what_is_pushed_comes_back_bit_for_bit(daemon, model, tmp_path):
 
 def test_server_and_program_cast_alike(daemon, tmp_path):
     values = [0.0, -0.0, 1.0, 3.14159, 65504.0, 1e30, 1e-42, float("inf"), -2.71828] * 500
-    source = write_safetensors(tmp_path / "m.safetensors", {"w": ("F32", [4500], 18000, lambda: struct.pack("<4500f", *values))})
+    source = write_safetensors(tmp_path / "m.safetensors", {"w": ("F32", [4500], struct.pack("<4500f", *values))})
     assert daemon.cairn("push", source, "run@1").returncode == 0
     assert daemon.cairn("push", source, "run@2", "--dtype", "bf16").returncode == 0
     for ref, arguments, name in (("run@1", ["--dtype", "bf16"], "a"), ("run@2", [], "b")):
@@ -147,10 +95,7 @@ def test_a_deleted_checkpoint_can_be_pushed_again(daemon, model):
 
 def interrupted_push(daemon, source, *arguments):
     """Starts a push and interrupts it once the daemon has an open session that receives bytes."""
-    process = subprocess.Popen(
-        [CAIRN, "push", str(source), "run@1", *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=daemon.environment,
-    )
+    process = start("push", source, "run@1", *arguments, server=daemon.server, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     objects = daemon.data / "objects"
     while process.poll() is None and sum(p.stat().st_size for p in objects.rglob("*") if p.is_file()) < 70 << 20:
         pass

@@ -3,44 +3,29 @@
 CAIRN_BIN and CAIRND_BIN name the binaries.
 """
 
+import functools
 import json
-import os
 import signal
 import subprocess
 import time
 
 import numpy as np
+import programs
 import pytest
 import torch
-from roots_daemon import RootsDaemon
+from arrays import same
+from programs import Daemon, needs_both, ok, start
 from safetensors.numpy import load_file, save_file
 
-CAIRN = os.environ.get("CAIRN_BIN")
-CAIRND = os.environ.get("CAIRND_BIN")
-pytestmark = pytest.mark.skipif(not (CAIRN and CAIRND), reason="CAIRN_BIN and CAIRND_BIN name no binaries")
-
-NOBODY = "unix:/nonexistent/cairn.sock"
+pytestmark = needs_both
 
 
-def cairn(*arguments, server=NOBODY):
-    environment = {**os.environ, "CAIRN_SERVER": server, "LC_ALL": "C.UTF-8"}
-    return subprocess.run([CAIRN, *map(str, arguments)], capture_output=True, text=True, env=environment, timeout=120)
+
+refused = functools.partial(programs.refused, code=1)
 
 
-def ok(*arguments, server=NOBODY):
-    result = cairn(*arguments, server=server)
-    assert result.returncode == 0, result.stderr
-    return result
-
-
-def refused(*arguments, server=NOBODY, code=1):
-    result = cairn(*arguments, server=server)
-    assert result.returncode == code, (result.returncode, result.stderr)
-    return result.stderr
-
-
-def shown(*arguments, server=NOBODY):
-    return json.loads(ok("show", *arguments, "--json", server=server).stdout)
+def shown(*arguments, **options):
+    return json.loads(ok("show", *arguments, "--json", **options).stdout)
 
 
 class Net(torch.nn.Module):
@@ -246,8 +231,7 @@ BIG = {f"t{i:02}": np.full((1 << 20,), i, np.float32) for i in range(24)}
 
 def interrupted(how, *arguments, folder, files):
     """Runs until so many files of a target are whole, and ends it."""
-    environment = {**os.environ, "CAIRN_SERVER": NOBODY}
-    process = subprocess.Popen([CAIRN, *map(str, arguments)], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = start(*arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None and len(whole(folder)) < files:
         time.sleep(0.001)
@@ -297,11 +281,15 @@ def test_another_source_or_other_options_begin_anew(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def daemon(tmp_path_factory):
-    roots = tmp_path_factory.mktemp("roots")
-    daemon = RootsDaemon(tmp_path_factory.mktemp("d"), roots)
+def roots(tmp_path_factory):
+    return tmp_path_factory.mktemp("roots")
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory, roots):
+    daemon = Daemon(tmp_path_factory.mktemp("d"), "--file-roots", roots)
     yield daemon
-    daemon.end()
+    daemon.stop()
 
 
 def test_push_and_pull_take_the_weights_too(daemon, net, tmp_path):
@@ -323,24 +311,24 @@ def test_pushes_with_other_names_are_other_pushes(daemon, model):
     assert shown("weights/names@1", server=daemon.server)["entries"][0]["path"].startswith("b.")
 
 
-def test_the_daemon_converts_with_the_same_options(daemon, net, tmp_path):
-    torch.save(checkpoint_of("lightning", net)[0], daemon.roots / "in.ckpt")
+def test_the_daemon_converts_with_the_same_options(daemon, roots, net, tmp_path):
+    torch.save(checkpoint_of("lightning", net)[0], roots / "in.ckpt")
     (tmp_path / "names.yaml").write_text("norm.*: ln.*\n")
     done = ok(
-        "convert", f"server::{daemon.roots}/in.ckpt", "ref::weights/daemon@1", "--weights-only", "--exclude", "*/model.norm.num*",
+        "convert", f"server::{roots}/in.ckpt", "ref::weights/daemon@1", "--weights-only", "--exclude", "*/model.norm.num*",
         "--rename", tmp_path / "names.yaml", "--prefix", "net.", server=daemon.server,
     )  # fmt: skip
     assert "Lightning Trainer checkpoint" in done.stderr
     found = {entry["path"] for entry in shown("weights/daemon@1", server=daemon.server)["entries"]}
     assert found == {"net.wte.weight", "net.head.weight", "net.ln.weight", "net.ln.bias", "net.ln.running_mean", "net.ln.running_var"}
-    ok("convert", "ref::weights/daemon@1", f"server::{daemon.roots}/out.pt", "--strip-prefix", "net.", server=daemon.server)
-    assert torch.equal(torch.load(daemon.roots / "out.pt")["wte.weight"], net.wte.weight)
+    ok("convert", "ref::weights/daemon@1", f"server::{roots}/out.pt", "--strip-prefix", "net.", server=daemon.server)
+    assert torch.equal(torch.load(roots / "out.pt")["wte.weight"], net.wte.weight)
 
 
-def test_strict_reaches_the_daemon(daemon):
+def test_strict_reaches_the_daemon(daemon, roots):
     quantized = torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8)
-    torch.save({"w": torch.ones(2), "q": quantized}, daemon.roots / "quantized.pt")
-    source = f"server::{daemon.roots}/quantized.pt"
+    torch.save({"w": torch.ones(2), "q": quantized}, roots / "quantized.pt")
+    source = f"server::{roots}/quantized.pt"
     said = refused("convert", source, "ref::weights/strict@1", "--strict", server=daemon.server)
     assert '"q"' in said and "strict" in said
     assert '"q"' in ok("convert", source, "ref::weights/strict@1", server=daemon.server).stderr
@@ -374,12 +362,6 @@ def litgpt(llama, tmp_path):
     return load_file(tmp_path / "lit/model.safetensors")
 
 
-def same(a, b):
-    assert a.keys() == b.keys()
-    for name in a:
-        assert a[name].shape == b[name].shape and a[name].tobytes() == b[name].tobytes(), name
-
-
 def test_a_map_works_for_push_and_pull(daemon, llama, litgpt, tmp_path):
     ok("push", llama, "maps/push@1", "--map", "hf-llama:litgpt", server=daemon.server)
     ok("pull", "maps/push@1", tmp_path / "pushed/", "--to", "safetensors", server=daemon.server)
@@ -401,19 +383,19 @@ def test_a_map_works_in_the_daemon(daemon, llama, litgpt, tmp_path):
     ok("verify", "maps/litgpt@1", server=daemon.server)
 
 
-def test_the_daemon_reads_the_config_beside_a_file_and_takes_one_from_the_caller(daemon, llama, litgpt, tmp_path):
-    (daemon.roots / "llama").mkdir()
+def test_the_daemon_reads_the_config_beside_a_file_and_takes_one_from_the_caller(daemon, roots, llama, litgpt, tmp_path):
+    (roots / "llama").mkdir()
     for name in ("model.safetensors", "config.json"):
-        (daemon.roots / "llama" / name).write_bytes((llama / name).read_bytes())
-    ok("convert", f"server::{daemon.roots}/llama/model.safetensors", f"server::{daemon.roots}/beside.safetensors", "--map", "litgpt", server=daemon.server)
-    same(load_file(daemon.roots / "beside.safetensors"), litgpt)
-    (daemon.roots / "llama" / "config.json").unlink()
-    source, target = f"server::{daemon.roots}/llama/model.safetensors", f"server::{daemon.roots}/given.params"
+        (roots / "llama" / name).write_bytes((llama / name).read_bytes())
+    ok("convert", f"server::{roots}/llama/model.safetensors", f"server::{roots}/beside.safetensors", "--map", "litgpt", server=daemon.server)
+    same(load_file(roots / "beside.safetensors"), litgpt)
+    (roots / "llama" / "config.json").unlink()
+    source, target = f"server::{roots}/llama/model.safetensors", f"server::{roots}/given.params"
     said = refused("convert", source, target, "--map", "hf-llama:easylm", "--to", "easylm", server=daemon.server)
     assert "heads" in said
     ok("convert", source, target, "--map", "hf-llama:easylm", "--to", "easylm", "--map-config", llama / "config.json", server=daemon.server)
     ok("convert", llama, f"params::{tmp_path}/here.params", "--map", "hf-llama:easylm", "--assets-beside")
-    assert (daemon.roots / "given.params").read_bytes() == (tmp_path / "here.params").read_bytes()
+    assert (roots / "given.params").read_bytes() == (tmp_path / "here.params").read_bytes()
 
 
 def test_the_daemon_takes_a_map_of_the_callers(daemon, model, tmp_path):

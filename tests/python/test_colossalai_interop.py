@@ -8,14 +8,16 @@ processes and GPUs (pipeline stages, experts, interrupted saves) is written here
 import json
 import os
 import shutil
-import subprocess
 import sys
 import types
 import warnings
 
+import programs
 import pytest
 import torch
+from programs import cairn, ok
 from safetensors.torch import load_file, save_file
+from tensors import same
 
 
 class FileWriter:
@@ -62,38 +64,12 @@ VARIANTS = ["colossalai", "colossalai_safetensors"]
 SMALL = 0.001  # MiB: shards of a kilobyte.
 
 
-def cairn(*arguments):
-    binary = os.environ.get("CAIRN_BIN")
-    assert binary, "CAIRN_BIN must name the program to test"
-    return subprocess.run([binary, *map(str, arguments)], capture_output=True, text=True, timeout=120)
-
-
 def convert(*arguments):
-    result = cairn("convert", *arguments)
-    assert result.returncode == 0, result.stderr
-    return result
+    return ok("convert", *arguments)
 
 
 def refused(*arguments):
-    result = cairn("convert", *arguments)
-    assert result.returncode != 0
-    return result.stderr
-
-
-def same(a, b):
-    if isinstance(a, torch.Tensor):
-        assert isinstance(b, torch.Tensor) and a.dtype == b.dtype and a.shape == b.shape
-        assert torch.equal(a, b)
-    elif isinstance(a, dict):
-        assert isinstance(b, dict) and set(a) == set(b), (a, b)
-        for key in a:
-            same(a[key], b[key])
-    elif isinstance(a, (list, tuple)):
-        assert type(a) is type(b) and len(a) == len(b), (a, b)
-        for x, y in zip(a, b):
-            same(x, y)
-    else:
-        assert type(a) is type(b) and a == b, (a, b)
+    return programs.refused("convert", *arguments)
 
 
 def io():

@@ -11,45 +11,11 @@ import time
 
 import numpy as np
 import pytest
+from arrays import same
+from programs import Daemon, needs_both, start
 from safetensors.numpy import load_file, save_file
 
-CAIRN = os.environ.get("CAIRN_BIN")
-CAIRND = os.environ.get("CAIRND_BIN")
-pytestmark = pytest.mark.skipif(not (CAIRN and CAIRND), reason="CAIRN_BIN and CAIRND_BIN name no binaries")
-
-
-class Daemon:
-    def __init__(self, folder, *options):
-        self.folder, self.options = folder, options
-        self.socket = folder / "s"
-        self.environment = {**os.environ, "CAIRN_SERVER": f"unix:{self.socket}", "LC_ALL": "C.UTF-8"}
-        self.start()
-
-    def start(self):
-        arguments = [CAIRND, "--data-dir", self.folder / "data", "--listen=", "--unix-socket", self.socket, *self.options]
-        self.process = subprocess.Popen(list(map(str, arguments)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        while "serving" not in (line := self.process.stderr.readline()):
-            assert line, "the daemon ended"
-        self.drain = subprocess.Popen(["cat"], stdin=self.process.stderr, stdout=subprocess.DEVNULL)
-
-    def stop(self, how=signal.SIGTERM):
-        self.process.send_signal(how)
-        self.process.wait(timeout=60)
-        self.drain.wait(timeout=60)
-        self.process.stderr.close()
-
-    def cairn(self, *arguments):
-        return subprocess.run([CAIRN, *map(str, arguments)], capture_output=True, text=True, env=self.environment, timeout=120)
-
-    def ok(self, *arguments):
-        result = self.cairn(*arguments)
-        assert result.returncode == 0, result.stderr
-        return result
-
-    def refused(self, *arguments):
-        result = self.cairn(*arguments)
-        assert result.returncode != 0, result.stdout
-        return result.stderr
+pytestmark = needs_both
 
 
 @pytest.fixture
@@ -70,12 +36,6 @@ def daemon(tmp_path_factory, roots):
 def state():
     generator = np.random.default_rng(1)
     return {"a.weight": generator.standard_normal((300, 70), np.float32), "b": generator.integers(0, 9, 5), "empty": np.zeros((0, 3), np.float32)}
-
-
-def same(a, b):
-    assert a.keys() == b.keys()
-    for key in a:
-        assert a[key].dtype == b[key].dtype and a[key].shape == b[key].shape and a[key].tobytes() == b[key].tobytes(), key
 
 
 def test_a_file_becomes_a_checkpoint_and_a_file_again(daemon, roots, state):
@@ -213,9 +173,9 @@ def test_a_killed_daemon_leaves_the_old_target(tmp_path_factory, roots):
     save_file(big, roots / "in.safetensors")
     old = {"old": np.ones(3, np.float32)}
     save_file(old, roots / "out.safetensors")
-    client = subprocess.Popen(
-        [CAIRN, "convert", f"server::{roots}/in.safetensors", f"server::{roots}/out.safetensors", "--overwrite"],
-        env={**daemon.environment, "CAIRN_TIMEOUT": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    client = start(
+        "convert", f"server::{roots}/in.safetensors", f"server::{roots}/out.safetensors", "--overwrite",
+        server=daemon.server, variables={**os.environ, "CAIRN_TIMEOUT": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     deadline = time.monotonic() + 30
     while not any("cairn-tmp" in path.name for path in roots.iterdir()) and time.monotonic() < deadline and client.poll() is None:

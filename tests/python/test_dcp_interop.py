@@ -5,19 +5,23 @@ CAIRN_BIN names the binary; a run without it fails. Needs pytest, torch, safeten
 
 import argparse
 import collections
+import functools
 import json
 import os
 import pickle
 import socket
-import subprocess
 import warnings
 from pathlib import Path
 
 import pytest
+import tensors
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 import torch.multiprocessing as mp
+from arrays import SHAPES
+from programs import cairn, ok
+from tensors import DTYPES, bits, tensor
 from torch.distributed.checkpoint import FileSystemReader, FileSystemWriter, HuggingFaceStorageReader, HuggingFaceStorageWriter
 from torch.distributed.checkpoint._extension import ZStandard
 from torch.distributed.checkpoint.format_utils import dcp_to_torch_save, torch_save_to_dcp
@@ -27,53 +31,12 @@ from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 
 warnings.filterwarnings("ignore", module="torch.distributed")
 
-DTYPES = [
-    torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8,
-    torch.bool, torch.complex64, torch.complex128, torch.uint16, torch.uint32, torch.uint64, torch.float8_e4m3fn, torch.float8_e5m2,
-    torch.float8_e4m3fnuz, torch.float8_e5m2fnuz, torch.float8_e8m0fnu,
-]  # fmt: skip
-SHAPES = [(), (0,), (1,), (3, 5), (4, 0, 2), (2, 3, 4, 5)]
+same = functools.partial(tensors.same, ordered=True)
 
-
-def cairn(*arguments):
-    binary = os.environ.get("CAIRN_BIN")
-    assert binary, "CAIRN_BIN must name the program to test"
-    return subprocess.run([binary, *map(str, arguments)], capture_output=True, text=True, timeout=120)
 
 
 def convert(*arguments):
-    result = cairn("convert", *arguments, "--dtype", "keep")
-    assert result.returncode == 0, result.stderr
-    return result
-
-
-def tensor(dtype, shape, seed=0):
-    """Every bit pattern is allowed, NaNs included: equality is that of bytes."""
-    count = int(torch.tensor(shape).prod()) if shape else 1
-    item = torch.empty((), dtype=dtype).element_size()
-    generator = torch.Generator().manual_seed(seed)
-    data = torch.randint(0, 2 if dtype == torch.bool else 256, (count * item,), dtype=torch.uint8, generator=generator)
-    return data.view(dtype).reshape(shape)
-
-
-def bits(value):
-    return value.resolve_conj().resolve_neg().contiguous().reshape(-1).view(torch.uint8)
-
-
-def same(a, b):
-    if isinstance(a, torch.Tensor):
-        assert isinstance(b, torch.Tensor) and a.dtype == b.dtype and a.shape == b.shape
-        assert a.numel() == 0 or torch.equal(bits(a), bits(b))
-    elif isinstance(a, dict):
-        assert isinstance(b, dict) and list(a) == list(b)
-        for key in a:
-            same(a[key], b[key])
-    elif isinstance(a, (list, tuple)):
-        assert type(a) is type(b) and len(a) == len(b), (a, b)
-        for x, y in zip(a, b):
-            same(x, y)
-    else:
-        assert type(a) is type(b) and (a == b or a != a), (a, b)
+    return ok("convert", *arguments, "--dtype", "keep")
 
 
 def save(state, path, **options):

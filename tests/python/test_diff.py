@@ -1,11 +1,10 @@
 """`cairn diff` and `cairn recover`: reports against NumPy, exact diffs of generated pairs, arithmetic ones against what EasyLM's
 script computes with real jax and flax. CAIRN_BIN (and CAIRND_BIN, for refs) name the binaries."""
 
+import functools
 import json
-import os
 import random
 import shutil
-import subprocess
 import xml.etree.ElementTree
 
 import flax.serialization
@@ -14,25 +13,16 @@ import jax
 import ml_dtypes
 import msgpack
 import numpy as np
+import programs
 import pytest
 import safetensors.numpy
+from programs import Daemon, needs_both, needs_cairn
 
-CAIRN = os.environ.get("CAIRN_BIN")
-CAIRND = os.environ.get("CAIRND_BIN")
-pytestmark = pytest.mark.skipif(not CAIRN, reason="CAIRN_BIN names no binary")
-ENVIRONMENT = {**os.environ, "CAIRN_SERVER": "unix:/nonexistent/cairn.sock", "LC_ALL": "C.UTF-8"}
+pytestmark = needs_cairn
 DIFFERENT = 7
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
-
-
-def cairn(*arguments, environment=ENVIRONMENT):
-    return subprocess.run([CAIRN, *map(str, arguments)], capture_output=True, text=True, env=environment, timeout=300)
-
-
-def done(*arguments, **keywords):
-    result = cairn(*arguments, **keywords)
-    assert result.returncode == 0, result.stderr
-    return result
+cairn = functools.partial(programs.cairn, timeout=300)
+done = functools.partial(programs.ok, timeout=300)
 
 
 def report(*arguments):
@@ -443,57 +433,46 @@ def test_arithmetic_refuses_trees_that_do_not_match(tmp_path):
 
 @pytest.fixture
 def daemon(tmp_path_factory):
-    if not CAIRND:
-        pytest.skip("CAIRND_BIN names no binary")
-    folder = tmp_path_factory.mktemp("d")
-    process = subprocess.Popen(
-        [CAIRND, "--data-dir", folder / "data", "--listen=", "--unix-socket", folder / "s"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    while "serving" not in (line := process.stderr.readline()):
-        assert line, "the daemon ended"
-    drain = subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)
-    yield {**ENVIRONMENT, "CAIRN_SERVER": f"unix:{folder}/s"}
-    process.terminate()
-    assert process.wait(timeout=60) == 0
-    drain.wait(timeout=60)
-    process.stderr.close()
-    shutil.rmtree(folder / "data")
+    daemon = Daemon(tmp_path_factory.mktemp("d"))
+    yield daemon
+    daemon.stop()
+    shutil.rmtree(daemon.data)
 
 
+@needs_both
 def test_refs_are_compared_by_their_digests_and_diffs_are_stored_with_their_lineage(daemon, tmp_path):
     base = {"a": weights(1, (1000, 700)), "b": weights(2, (10,))}
     target = base | {"b": weights(3, (10,))}
     safetensors.numpy.save_file(base, tmp_path / "base.safetensors")
     safetensors.numpy.save_file(target, tmp_path / "target.safetensors")
     for step, name in ((1, "base"), (2, "target")):
-        done("push", tmp_path / f"{name}.safetensors", f"team/run@{step}", environment=daemon)
-    result = cairn("diff", "team/run@1", "team/run@2", "--json", environment=daemon)
+        daemon.ok("push", tmp_path / f"{name}.safetensors", f"team/run@{step}")
+    result = daemon.cairn("diff", "team/run@1", "team/run@2", "--json")
     lines = {line.get("path"): line for line in map(json.loads, result.stdout.splitlines())}
     assert result.returncode == DIFFERENT
     assert lines["a"]["difference"] == "equal" and "elements" not in lines["a"]  # Not read.
     assert lines["b"]["changed_elements"] == 10
 
-    done("diff", "team/run@1", "team/run@2", "-o", "team/run-diff@2", environment=daemon)
-    stored = json.loads(done("show", "team/run-diff@2", "--json", environment=daemon).stdout)
-    base_uid = json.loads(done("show", "team/run@1", "--json", environment=daemon).stdout)["uid"]
+    daemon.ok("diff", "team/run@1", "team/run@2", "-o", "team/run-diff@2")
+    stored = json.loads(daemon.ok("show", "team/run-diff@2", "--json").stdout)
+    base_uid = json.loads(daemon.ok("show", "team/run@1", "--json").stdout)["uid"]
     assert stored["parent"] == base_uid
     assert stored["metadata"]["cairn.diff.base"] == "team/run@1"
-    done("recover", "team/run@1", "team/run-diff@2", tmp_path / "back.safetensors", environment=daemon)
+    daemon.ok("recover", "team/run@1", "team/run-diff@2", tmp_path / "back.safetensors")
     back = safetensors.numpy.load_file(tmp_path / "back.safetensors")
     assert {name: raw(array) for name, array in back.items()} == {name: raw(array) for name, array in target.items()}
 
     # Exported as one file, applied to a file, saved as a ref.
-    done("pull", "team/run-diff@2", tmp_path / "d.cairndiff", environment=daemon)
-    done("recover", tmp_path / "base.safetensors", tmp_path / "d.cairndiff", "team/run@3", environment=daemon)
-    assert cairn("diff", "team/run@2", "team/run@3", environment=daemon).returncode == 0
-    again = json.loads(done("recover", tmp_path / "base.safetensors", tmp_path / "d.cairndiff", "team/run@3", "--json", environment=daemon).stdout)
+    daemon.ok("pull", "team/run-diff@2", tmp_path / "d.cairndiff")
+    daemon.ok("recover", tmp_path / "base.safetensors", tmp_path / "d.cairndiff", "team/run@3")
+    assert daemon.cairn("diff", "team/run@2", "team/run@3").returncode == 0
+    again = json.loads(daemon.ok("recover", tmp_path / "base.safetensors", tmp_path / "d.cairndiff", "team/run@3", "--json").stdout)
     assert again["bytes_resumed"] == again["bytes"]  # It was done before.
 
-    done("diff", "team/run@1", "team/run@2", "--mode", "arithmetic", "-o", "team/delta@2", environment=daemon)
-    done("recover", "team/run@1", "team/delta@2", f"params::{tmp_path}/sum", "--mode", "arithmetic", "--dtype", "keep", environment=daemon)
+    daemon.ok("diff", "team/run@1", "team/run@2", "--mode", "arithmetic", "-o", "team/delta@2")
+    daemon.ok("recover", "team/run@1", "team/delta@2", f"params::{tmp_path}/sum", "--mode", "arithmetic", "--dtype", "keep")
     want = base["b"] + (target["b"] - base["b"])
     assert raw(read_easylm(tmp_path / "sum")[("b",)]) == raw(want)
-    wrong = cairn("recover", "team/run@2", "team/run-diff@2", "team/run@4", environment=daemon)
+    wrong = daemon.cairn("recover", "team/run@2", "team/run-diff@2", "team/run@4")
     assert wrong.returncode == 4 and '"team/run@1"' in wrong.stderr
-    assert cairn("show", "team/run@4", environment=daemon).returncode == 3
+    assert daemon.cairn("show", "team/run@4").returncode == 3

@@ -3,21 +3,22 @@
 CAIRN_BIN, CAIRND_BIN and OLD_DAEMON_BIN name the binaries. Needs pytest, numpy and safetensors, which is the judge.
 """
 
+import functools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 
 import numpy as np
 import pytest
+from arrays import same
+from programs import Daemon, cairn, needs_both, start
 from safetensors.numpy import load_file, save_file
-from test_convert_in_daemon import Daemon, same
 
 OLD_DAEMON = os.environ.get("OLD_DAEMON_BIN")
-pytestmark = pytest.mark.skipif(
-    not (os.environ.get("CAIRN_BIN") and os.environ.get("CAIRND_BIN")), reason="CAIRN_BIN and CAIRND_BIN name no binaries"
-)
+pytestmark = needs_both
 DIFFERENT, PRECONDITION, DAMAGED, NOT_FOUND, USAGE = 7, 4, 5, 3, 2
 
 
@@ -69,12 +70,7 @@ def old(daemon):
         [OLD_DAEMON, f"unix:{socket}", f"unix:{daemon.socket}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert process.stdout.readline() == "serving\n"
-
-    def cairn(*arguments):
-        environment = {**daemon.environment, "CAIRN_SERVER": f"unix:{socket}"}
-        return subprocess.run([os.environ["CAIRN_BIN"], *map(str, arguments)], capture_output=True, text=True, env=environment, timeout=120)
-
-    yield cairn
+    yield functools.partial(cairn, server=f"unix:{socket}")
     process.stdin.close()
     process.wait(timeout=60)
     process.stdout.close()
@@ -335,7 +331,7 @@ def test_what_is_no_diff_is_refused(daemon, folder):
 
 def test_nothing_is_left_of_a_diff_on_its_way(daemon, stored):
     """The diff lay in a file without a name: no file of the data directory has its bytes but the objects."""
-    leftovers = [p for p in (daemon.folder / "data").rglob("*") if "cairn-tmp" in p.name]
+    leftovers = [p for p in daemon.data.rglob("*") if "cairn-tmp" in p.name]
     assert leftovers == []
 
 
@@ -351,16 +347,14 @@ def test_a_killed_daemon_leaves_nothing_and_the_same_command_goes_on(tmp_path_fa
         daemon.ok("push", tmp_path / "b.safetensors", "k/b@1")
         daemon.ok("diff", "k/a@1", "k/b@1", "--output", "k/d@1")
         command = ["recover", "k/a@1", "k/d@1", "k/back@1"]
-        process = subprocess.Popen(
-            [os.environ["CAIRN_BIN"], *command], env=daemon.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        process = start(*command, server=daemon.server, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         deadline = time.monotonic() + 60
-        objects = daemon.folder / "data"
-        start = sum(p.stat().st_size for p in objects.rglob("*") if p.is_file())
+        objects = daemon.data
+        before = sum(p.stat().st_size for p in objects.rglob("*") if p.is_file())
         while process.poll() is None and time.monotonic() < deadline:
-            if sum(p.stat().st_size for p in objects.rglob("*") if p.is_file()) > start + 1_000_000:
+            if sum(p.stat().st_size for p in objects.rglob("*") if p.is_file()) > before + 1_000_000:
                 break
-        daemon.stop(9)
+        daemon.stop(signal.SIGKILL)
         daemon.start()
         # The client that waited goes on by itself.
         out, err = process.communicate(timeout=120)

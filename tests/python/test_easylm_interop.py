@@ -2,13 +2,11 @@
 round. EasyLM cannot be installed as a package; `save_stream` and `load_stream` are the loops of its checkpointer, less the
 sharding. CAIRN_BIN names the binary."""
 
-import os
-import subprocess
-
+import programs
 import pytest
+from programs import needs_cairn, ok
 
-CAIRN = os.environ.get("CAIRN_BIN")
-pytestmark = pytest.mark.skipif(not CAIRN, reason="CAIRN_BIN names no binary")
+pytestmark = needs_cairn
 
 np = pytest.importorskip("numpy")
 ml_dtypes = pytest.importorskip("ml_dtypes")
@@ -55,19 +53,12 @@ def load_stream(path, remove_prefix=None):
     return unflatten_dict(load_flat(path, remove_prefix))
 
 
-def cairn(*arguments):
-    return subprocess.run([CAIRN, *map(str, arguments)], capture_output=True, text=True, timeout=120)
-
-
 def convert(*arguments):
-    result = cairn("convert", *arguments)
-    assert result.returncode == 0, result.stderr
+    return ok("convert", *arguments)
 
 
 def refused(*arguments):
-    result = cairn("convert", *arguments)
-    assert result.returncode != 0
-    return result.stderr
+    return programs.refused("convert", *arguments)
 
 
 def array_of(dtype, shape=(3, 5)):

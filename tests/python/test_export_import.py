@@ -5,7 +5,6 @@ CAIRN_BIN and CAIRND_BIN name the binaries, built with fail points. Needs pytest
 """
 
 import json
-import os
 import pathlib
 import signal
 import subprocess
@@ -13,10 +12,11 @@ import time
 
 import numpy as np
 import pytest
+from arrays import same
+from programs import Daemon, needs_both, start
 from safetensors.numpy import load_file, save_file
-from test_convert_in_daemon import CAIRN, CAIRND, Daemon, same
 
-pytestmark = pytest.mark.skipif(not (CAIRN and CAIRND), reason="CAIRN_BIN and CAIRND_BIN name no binaries")
+pytestmark = needs_both
 
 FORMATS = ["safetensors", "torch", "npz", "flax", "easylm", "dcp", "litgpt", "llama", "lightning", "colossalai"]
 
@@ -56,9 +56,9 @@ def digest(daemon, ref):
     return json.loads(daemon.ok("show", ref, "--json").stdout)["manifest_digest"]
 
 
-def ends(daemon, *arguments, environment=None):
+def ends(daemon, *arguments):
     """Starts a command that somebody will stop."""
-    return subprocess.Popen([CAIRN, *map(str, arguments)], env={**daemon.environment, **(environment or {})}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    return start(*arguments, server=daemon.server, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 @pytest.mark.parametrize("folder", [False, True])
@@ -187,16 +187,12 @@ def big(tmp_path):
     return tmp_path / "big.safetensors"
 
 
-def test_a_killed_daemon_is_waited_for_and_an_import_goes_on(tmp_path_factory, big, tmp_path, monkeypatch):
+def test_a_killed_daemon_is_waited_for_and_an_import_goes_on(tmp_path_factory, big, tmp_path):
     daemon = Daemon(tmp_path_factory.mktemp("d"), "--object-bytes", "8MiB")
     daemon.stop()
-    monkeypatch.setenv("CAIRN_FAIL_POINT", "upload.after_record=kill:4")
-    daemon.start()
-    monkeypatch.delenv("CAIRN_FAIL_POINT")
+    daemon.start(CAIRN_FAIL_POINT="upload.after_record=kill:4")
     command = ends(daemon, "import", big, "crash/run@1", "--json")
     assert daemon.process.wait(timeout=60) == -signal.SIGKILL
-    daemon.drain.wait(timeout=60)
-    daemon.process.stderr.close()
     daemon.start()
     out, err = command.communicate(timeout=120)
     assert command.returncode == 0, err
@@ -231,8 +227,7 @@ def test_a_killed_daemon_is_waited_for_and_an_export_goes_on(tmp_path_factory, b
 
 def test_an_interrupted_import_goes_on_and_an_interrupted_export_leaves_nothing(tmp_path_factory, big, tmp_path):
     daemon = Daemon(tmp_path_factory.mktemp("d"), "--object-bytes", "4MiB")
-    data = daemon.folder / "data"
-    objects = lambda: sum(1 for file in data.rglob("*") if file.is_file() and file.stat().st_size >= 4 << 20)
+    objects = lambda: sum(1 for file in daemon.data.rglob("*") if file.is_file() and file.stat().st_size >= 4 << 20)
     command = ends(daemon, "import", big, "stop/run@1")
     while command.poll() is None and objects() < 4:
         time.sleep(0.001)

@@ -3,12 +3,12 @@ shards are read with the loop that transformers had for them. CAIRN_BIN names th
 
 import json
 import os
-import subprocess
 
+import programs
 import pytest
+from programs import cairn, needs_cairn, ok
 
-CAIRN = os.environ.get("CAIRN_BIN")
-pytestmark = pytest.mark.skipif(not CAIRN, reason="CAIRN_BIN names no binary")
+pytestmark = needs_cairn
 
 np = pytest.importorskip("numpy")
 ml_dtypes = pytest.importorskip("ml_dtypes")
@@ -28,19 +28,12 @@ float8_e4m3fn float8_e5m2 float8_e4m3b11fnuz float8_e4m3fnuz float8_e5m2fnuz flo
 float6_e2m3fn float6_e3m2fn float4_e2m1fn int4 uint4 int2 uint2""".split()
 
 
-def cairn(*arguments):
-    return subprocess.run([CAIRN, *map(str, arguments)], capture_output=True, text=True, timeout=120)
-
-
 def convert(*arguments):
-    result = cairn("convert", *arguments)
-    assert result.returncode == 0, result.stderr
+    return ok("convert", *arguments)
 
 
 def refused(*arguments):
-    result = cairn("convert", *arguments)
-    assert result.returncode != 0
-    return result.stderr
+    return programs.refused("convert", *arguments)
 
 
 def array_of(dtype, shape=(3, 5)):

@@ -9,7 +9,6 @@ import json
 import os
 import pathlib
 import re
-import subprocess
 import warnings
 
 import msgpack
@@ -18,6 +17,7 @@ import pytest
 import torch
 from flax import serialization
 from flax.traverse_util import flatten_dict, unflatten_dict
+from programs import cairn
 
 warnings.filterwarnings("ignore")
 DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs" / "formats.md"
@@ -26,12 +26,6 @@ EXACT = "exact"
 
 class NotHeld(Exception):
     """The package of this format has no way to hold the state. The text goes into the docs."""
-
-
-def cairn(*arguments):
-    binary = os.environ.get("CAIRN_BIN")
-    assert binary, "CAIRN_BIN must name the program to test"
-    return subprocess.run([binary, *map(str, arguments)], capture_output=True, text=True, timeout=120)
 
 
 # --- What a state is, whoever holds it: paths of text, and leaves as bytes or plain values. ---

@@ -10,7 +10,9 @@ import textwrap
 
 import pytest
 import torch
+from programs import cairn, ok
 from safetensors.torch import load_file, save_file
+from tensors import same
 
 L = pytest.importorskip("lightning", reason="Lightning writes and reads the files")
 litgpt = pytest.importorskip("litgpt", reason="litgpt writes and reads the folders")
@@ -21,32 +23,8 @@ from litgpt.utils import copy_config_files, load_checkpoint, save_config  # noqa
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def cairn(*arguments):
-    binary = os.environ.get("CAIRN_BIN")
-    assert binary, "CAIRN_BIN must name the program to test"
-    return subprocess.run([binary, *map(str, arguments)], capture_output=True, text=True, timeout=120)
-
-
 def convert(*arguments):
-    result = cairn("convert", *arguments, "--dtype", "keep")
-    assert result.returncode == 0, result.stderr
-    return result
-
-
-def same(a, b, where=""):
-    if isinstance(a, torch.Tensor):
-        assert isinstance(b, torch.Tensor) and a.dtype == b.dtype and a.shape == b.shape, where
-        assert a.numel() == 0 or torch.equal(a.detach().contiguous().reshape(-1).view(torch.uint8), b.detach().contiguous().reshape(-1).view(torch.uint8)), where
-    elif isinstance(a, dict):
-        assert isinstance(b, dict) and sorted(map(str, a)) == sorted(map(str, b)), where
-        for key in a:
-            same(a[key], b[key], f"{where}/{key}")
-    elif isinstance(a, (list, tuple)):
-        assert type(a) is type(b) and len(a) == len(b), where
-        for i, (x, y) in enumerate(zip(a, b)):
-            same(x, y, f"{where}/{i}")
-    else:
-        assert a == b, where
+    return ok("convert", *arguments, "--dtype", "keep")
 
 
 # litgpt

@@ -10,7 +10,9 @@ import subprocess
 
 import pytest
 import torch
+from programs import CAIRN, cairn, ok
 from safetensors.torch import load_file
+from tensors import same
 
 transformers = pytest.importorskip("transformers", reason="a real Llama is built with transformers")
 
@@ -18,16 +20,8 @@ DIM, HEADS, KV_HEADS, HIDDEN, VOCABULARY, LAYERS = 64, 8, 4, 176, 96, 2
 PARAMS = {"dim": DIM, "n_layers": LAYERS, "n_heads": HEADS, "n_kv_heads": KV_HEADS, "vocab_size": VOCABULARY, "multiple_of": 16, "norm_eps": 1e-5, "rope_theta": 5e5}
 
 
-def cairn(*arguments):
-    binary = os.environ.get("CAIRN_BIN")
-    assert binary, "CAIRN_BIN must name the program to test"
-    return subprocess.run([binary, *map(str, arguments)], capture_output=True, text=True, timeout=120)
-
-
 def convert(*arguments):
-    result = cairn("convert", *arguments, "--dtype", "keep")
-    assert result.returncode == 0, result.stderr
-    return result
+    return ok("convert", *arguments, "--dtype", "keep")
 
 
 def whole_model(dtype=torch.bfloat16, kv_heads=KV_HEADS, rope=False):
@@ -84,13 +78,6 @@ def write_model(folder, pieces, params=PARAMS):
         (folder / "params.json").write_text(json.dumps(params))
     (folder / "tokenizer.model").write_bytes(b"pieces")
     return folder
-
-
-def same(a, b):
-    assert sorted(a) == sorted(b)
-    for name in a:
-        assert a[name].dtype == b[name].dtype and a[name].shape == b[name].shape, name
-        assert torch.equal(a[name].contiguous().view(torch.uint8), b[name].contiguous().view(torch.uint8)), name
 
 
 def read_parts(folder):
@@ -205,7 +192,7 @@ def test_joining_and_cutting_take_little_memory(tmp_path):
     source = write_model(tmp_path / "model", cut(state, 4), params=None)
 
     def peak(*arguments):
-        process = subprocess.Popen([os.environ["CAIRN_BIN"], "-q", "convert", *map(str, arguments)], stderr=subprocess.PIPE)
+        process = subprocess.Popen([CAIRN, "-q", "convert", *map(str, arguments)], stderr=subprocess.PIPE)
         _, status, usage = os.wait4(process.pid, 0)
         assert status == 0, process.stderr.read()
         return usage.ru_maxrss / 1024

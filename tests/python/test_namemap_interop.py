@@ -2,13 +2,11 @@
 are not needed for the rest). CAIRN_BIN names the binary."""
 
 import json
-import os
-import subprocess
 
 import pytest
+from programs import cairn, needs_cairn, ok
 
-CAIRN = os.environ.get("CAIRN_BIN")
-pytestmark = pytest.mark.skipif(not CAIRN, reason="CAIRN_BIN names no binary")
+pytestmark = needs_cairn
 
 np = pytest.importorskip("numpy")
 safetensors_numpy = pytest.importorskip("safetensors.numpy")
@@ -16,13 +14,8 @@ safetensors_numpy = pytest.importorskip("safetensors.numpy")
 HEADS, KV_HEADS, HEAD_DIM, HIDDEN, INTER, VOCAB, LAYERS = 4, 2, 6, 24, 10, 13, 2
 
 
-def cairn(*arguments):
-    return subprocess.run([CAIRN, *map(str, arguments)], capture_output=True, text=True, timeout=120)
-
-
 def convert(source, target, *options):
-    result = cairn("convert", source, target, "--dtype", "keep", *options)
-    assert result.returncode == 0, result.stderr
+    ok("convert", source, target, "--dtype", "keep", *options)
     return safetensors_numpy.load_file(target)
 
 

@@ -3,31 +3,22 @@
 CAIRN_BIN names the binary; a run without it fails. Needs pytest, numpy, ml_dtypes, safetensors and torch.
 """
 
-import os
 import pathlib
-import subprocess
 import zipfile
 
 import ml_dtypes
 import numpy as np
 import pytest
 import torch
+from arrays import SHAPES, array
+from programs import cairn, ok
 from safetensors.numpy import load_file, save_file
 
 DTYPES = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()
-SHAPES = [(), (0,), (1,), (3, 5), (4, 0, 2), (2, 3, 4, 5)]
-
-
-def cairn(*arguments):
-    binary = os.environ.get("CAIRN_BIN")
-    assert binary, "CAIRN_BIN must name the program to test"
-    return subprocess.run([binary, *map(str, arguments)], capture_output=True, text=True, timeout=120)
 
 
 def convert(*arguments):
-    result = cairn("convert", *arguments)
-    assert result.returncode == 0, result.stderr
-    return result
+    return ok("convert", *arguments)
 
 
 def refused(tmp_path, *arguments):
@@ -37,14 +28,6 @@ def refused(tmp_path, *arguments):
     assert result.returncode != 0, result.stdout
     assert not target.exists()
     return result.stderr
-
-
-def array(dtype, shape, seed=0):
-    """Every bit pattern is allowed, NaNs included: equality is that of bytes."""
-    dtype = np.dtype(dtype)
-    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    data = np.random.default_rng(seed).integers(0, 2 if dtype == bool else 256, size, dtype=np.uint8)
-    return data.view(dtype).reshape(shape) if size else np.zeros(shape, dtype)
 
 
 def little(value):

@@ -4,7 +4,6 @@ Needs numpy and safetensors. CAIRN_BIN and CAIRND_BIN name the binaries.
 """
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -12,34 +11,25 @@ import time
 
 import numpy as np
 import pytest
-from roots_daemon import RootsDaemon
+from programs import Daemon, cairn, needs_both, start
 from safetensors.numpy import load_file, save_file
 
-CAIRN = os.environ.get("CAIRN_BIN")
-CAIRND = os.environ.get("CAIRND_BIN")
-pytestmark = pytest.mark.skipif(not (CAIRN and CAIRND), reason="CAIRN_BIN and CAIRND_BIN name no binaries")
+pytestmark = needs_both
 
-NOBODY = "unix:/nonexistent/cairn.sock"
 BLOCK = 4 << 20
 TENSORS = {f"t{i:02}": np.full((1 << 20,), i, np.float32) for i in range(28)} | {"small": np.arange(9, dtype=np.float32)}
 TOTAL = 2 * sum(value.size for value in TENSORS.values())  # As bfloat16.
 TARGETS = {"safetensors": "out.safetensors", "torch": "out.pt", "npz": "npz::out", "flax": "out.msgpack", "easylm": "params::out", "lightning": "lightning::out"}
 
 
-def start(*arguments, server=NOBODY, **options):
-    environment = {**os.environ, "CAIRN_SERVER": server, "LC_ALL": "C.UTF-8"}
-    return subprocess.Popen([CAIRN, *map(str, arguments)], env=environment, text=True, **options)
+def run(*arguments, code=0, **options):
+    result = cairn(*arguments, **options)
+    assert result.returncode == code, (result.returncode, result.stderr)
+    return result.stdout, result.stderr
 
 
-def run(*arguments, server=NOBODY, code=0, **options):
-    process = start(*arguments, server=server, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
-    out, said = process.communicate(timeout=120)
-    assert process.returncode == code, (process.returncode, said)
-    return out, said
-
-
-def done(*arguments, server=NOBODY):
-    out, said = run(*arguments, "--json", server=server)
+def done(*arguments, **options):
+    out, said = run(*arguments, "--json", **options)
     return json.loads(out), said
 
 
@@ -176,9 +166,9 @@ def home(tmp_path_factory):
 
 @pytest.fixture
 def daemon(home, tmp_path):
-    daemon = RootsDaemon(home, tmp_path)
+    daemon = Daemon(home, "--file-roots", tmp_path)
     yield daemon
-    daemon.end()
+    daemon.stop()
 
 
 def test_the_daemon_goes_on_where_it_was_killed(home, place):
@@ -188,21 +178,21 @@ def test_the_daemon_goes_on_where_it_was_killed(home, place):
 
     def begin():
         while running:
-            running.pop().end(signal.SIGKILL)
-        running.append(RootsDaemon(home, place))
+            running.pop().stop(signal.SIGKILL)
+        running.append(Daemon(home, "--file-roots", place))
         client = start(*command, "--resume", server=running[0].server, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return Both(running[0].process, client)
 
     kill_at(5 * BLOCK, kept_for(target), target, begin)
-    running.pop().end(signal.SIGKILL)
-    daemon = RootsDaemon(home, place)
+    running.pop().stop(signal.SIGKILL)
+    daemon = Daemon(home, "--file-roots", place)
     again, said = done(*command, "--resume", server=daemon.server)
     assert 2 * BLOCK < again["bytes_resumed"] < TOTAL and "begins anew" not in said
     whole = target.read_bytes()
     target.unlink()
     done(*command, server=daemon.server)
     assert target.read_bytes() == whole
-    daemon.end()
+    daemon.stop()
 
 
 class Both:

@@ -3,16 +3,14 @@ name the binaries; a run without them fails."""
 
 import hashlib
 import json
-import os
 import statistics
 import struct
-import subprocess
-import tempfile
 
 import pytest
 import torch
 import torch.distributed.checkpoint as dcp
 import transformers
+from programs import CAIRND, Daemon, cairn, ok
 from safetensors.torch import load_file
 from torch.distributed.checkpoint import FileSystemReader
 
@@ -27,16 +25,8 @@ MODELS = {
 }
 
 
-def cairn(*arguments, environment=None):
-    binary = os.environ.get("CAIRN_BIN")
-    assert binary, "CAIRN_BIN must name the program to test"
-    return subprocess.run([binary, *map(str, arguments)], capture_output=True, text=True, timeout=120, env={**os.environ, **(environment or {})})
-
-
-def seed(*arguments, environment=None):
-    result = cairn("seed", *arguments, environment=environment)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
+def seed(*arguments, **options):
+    return ok("seed", *arguments, **options).stdout
 
 
 def write_config(folder, kind="llama", **more):
@@ -198,30 +188,21 @@ def test_errors_say_what_to_do(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def daemon():
-    binary = os.environ.get("CAIRND_BIN")
-    assert binary, "CAIRND_BIN must name the daemon to test"
-    # A socket's path has a limit that pytest's folders may exceed.
-    with tempfile.TemporaryDirectory() as folder:
-        process = subprocess.Popen([binary, "--data-dir", f"{folder}/data", "--listen=", "--unix-socket", f"{folder}/s"], stderr=subprocess.PIPE, text=True)
-        while "serving" not in (line := process.stderr.readline()):
-            assert line, "the daemon ended"
-        drain = subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)
-        yield {"CAIRN_SERVER": f"unix:{folder}/s"}
-        process.terminate()
-        assert process.wait(timeout=60) == 0
-        drain.wait(timeout=60)
-        process.stderr.close()
+def daemon(tmp_path_factory):
+    assert CAIRND, "CAIRND_BIN must name the daemon to test"
+    daemon = Daemon(tmp_path_factory.mktemp("d"))
+    yield daemon
+    daemon.stop()
 
 
 def test_a_seed_in_the_daemon_is_the_same_checkpoint(tmp_path, daemon):
     config = write_config(tmp_path)
-    first = json.loads(seed(config, "team/run@0", "--seed", 42, "--json", environment=daemon))
+    first = json.loads(seed(config, "team/run@0", "--seed", 42, "--json", server=daemon.server))
     assert first["checkpoint"]["step"] == 0 and first["bytes_resumed"] == 0
-    again = json.loads(seed(config, "team/run@0", "--seed", 42, "--json", environment=daemon))
+    again = json.loads(seed(config, "team/run@0", "--seed", 42, "--json", server=daemon.server))
     assert again["checkpoint"]["uid"] == first["checkpoint"]["uid"] and again["bytes_resumed"] == again["bytes"]
-    assert json.loads(seed(config, "ref::team/other", "--json", environment=daemon))["checkpoint"]["ref"].startswith("team/other@0")
-    assert cairn("pull", "team/run@0", f"{tmp_path}/pulled/", environment=daemon).returncode == 0
+    assert json.loads(seed(config, "ref::team/other", "--json", server=daemon.server))["checkpoint"]["ref"].startswith("team/other@0")
+    assert cairn("pull", "team/run@0", f"{tmp_path}/pulled/", server=daemon.server).returncode == 0
     seed(config, f"{tmp_path}/direct/", "--seed", 42)
     assert (tmp_path / "pulled/config.json").read_bytes() == config.read_bytes()
     pulled, direct = load_file(tmp_path / "pulled/model.safetensors"), load_file(tmp_path / "direct/model.safetensors")

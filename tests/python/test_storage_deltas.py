@@ -1,17 +1,14 @@
 """Steps of a run that are stored as differences to the one before, through the programs. CAIRN_BIN and CAIRND_BIN name the
 binaries. What is asserted of sizes is what was asked for, not what is measured: that is in docs/performance.md."""
 
-import json
-import os
 import pathlib
-import struct
 
 import numpy
 import pytest
+from plain_safetensors import read_safetensors, write_safetensors
+from programs import Daemon, needs_both
 
-from test_cli_server import CAIRN, CAIRND, Daemon
-
-pytestmark = pytest.mark.skipif(not (CAIRN and CAIRND), reason="CAIRN_BIN and CAIRND_BIN name no binaries")
+pytestmark = needs_both
 
 
 @pytest.fixture
@@ -34,23 +31,11 @@ def one_percent(random, values):
 
 
 def write(path, tensors):
-    header, data = {}, b""
-    for name, values in tensors.items():
-        header[name] = {"dtype": "BF16", "shape": [values.size], "data_offsets": [len(data), len(data) + values.nbytes]}
-        data += values.tobytes()
-    text = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
-    return path
+    return write_safetensors(path, {name: ("BF16", [values.size], values.tobytes()) for name, values in tensors.items()})
 
 
 def read(path):
-    raw = path.read_bytes()
-    size = struct.unpack("<Q", raw[:8])[0]
-    header = json.loads(raw[8 : 8 + size])
-    header.pop("__metadata__", None)
-    return {
-        name: numpy.frombuffer(raw[8 + size :][slice(*entry["data_offsets"])], "<u2") for name, entry in header.items()
-    }
+    return {name: numpy.frombuffer(data, "<u2") for name, (_, _, data) in read_safetensors(path).items()}
 
 
 def bytes_on_disk(daemon):
