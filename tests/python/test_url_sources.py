@@ -1,81 +1,25 @@
-"""Checkpoints behind URLs: sources over http and S3, targets in S3, from the command line and in a daemon.
+"""Checkpoints behind URLs: sources over http and S3, targets in S3, from the command line.
 
-CAIRN_BIN and CAIRND_BIN name the binaries. The S3 server is moto's, which checks signatures; the judges of bytes are boto3,
+CAIRN_BIN names the binary. The S3 server is moto's, which checks signatures; the judges of bytes are boto3,
 safetensors and torch. All servers are on this machine.
 """
 
 import json
-import os
-import pathlib
 import resource
 import signal
 import subprocess
-import threading
 
 import numpy as np
 import pytest
 import torch
+from arrays import same
 from measured import Launcher
+from programs import CAIRN, environment, needs_cairn
 from safetensors.numpy import load, load_file, save, save_file
-from url_servers import FileServer, Gate, S3Server, another_range, drop_in_the_middle, ignore_range, replaced_by, reset, stall, unavailable, until_the_client_leaves, with_answer
+from url_fixtures import CLEAN, NOT_FOUND, PRECONDITION, UNREACHABLE, USAGE, cairn, done, large, refused, s3, server, started, state  # noqa: F401, F811
+from url_servers import FileServer, Gate, S3Server, another_range, drop_in_the_middle, ignore_range, replaced_by, reset, stall, unavailable, with_answer
 
-CAIRN = os.environ.get("CAIRN_BIN")
-CAIRND = os.environ.get("CAIRND_BIN")
-pytestmark = pytest.mark.skipif(not (CAIRN and CAIRND), reason="CAIRN_BIN and CAIRND_BIN name no binaries")
-CLEAN = {name: value for name, value in os.environ.items() if not (name.startswith("AWS_") or "proxy" in name.lower() or "CA_BUNDLE" in name or "SSL_CERT" in name)}
-ENVIRONMENT = {**CLEAN, "CAIRN_SERVER": "unix:/nonexistent/cairn.sock", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
-USAGE, NOT_FOUND, PRECONDITION, UNREACHABLE = 2, 3, 4, 6
-
-
-def cairn(*arguments, **environment):
-    return subprocess.run([CAIRN, *map(str, arguments)], capture_output=True, text=True, env={**ENVIRONMENT, **environment}, timeout=120)
-
-
-def done(*arguments, **environment):
-    result = cairn(*arguments, **environment)
-    assert result.returncode == 0, result.stderr
-    return result
-
-
-def refused(code, *arguments, **environment):
-    result = cairn(*arguments, **environment)
-    assert result.returncode == code, (result.returncode, result.stdout, result.stderr)
-    return result.stderr
-
-
-def same(a, b):
-    assert a.keys() == b.keys()
-    for key in a:
-        assert a[key].dtype == b[key].dtype and a[key].shape == b[key].shape and a[key].tobytes() == b[key].tobytes(), key
-
-
-@pytest.fixture(scope="module")
-def state():
-    generator = np.random.default_rng(1)
-    tensors = {f"layers.{i}.weight": generator.standard_normal((300, 700), np.float32) for i in range(6)}
-    return {**tensors, "step": np.array(7), "empty": np.zeros((0, 3), np.float32)}
-
-
-@pytest.fixture(scope="module")
-def large():
-    """40 MiB that do not compress, in one tensor of 24 MiB and several smaller ones."""
-    generator = np.random.default_rng(2)
-    sizes = [24 << 20] + [2 << 20] * 8
-    return {f"t{i}": generator.integers(0, 256, size, np.uint8) for i, size in enumerate(sizes)}
-
-
-@pytest.fixture
-def server():
-    server = FileServer()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory):
-    server = S3Server(tmp_path_factory.mktemp("s3"))
-    yield server
-    server.close()
+pytestmark = needs_cairn
 
 
 @pytest.fixture
@@ -211,8 +155,8 @@ def test_a_size_that_is_a_lie_takes_no_memory(server, state):
     body = save(state)
     server.files["/m.safetensors"] = body
     server.faults["/m.safetensors"].extend([with_answer(content_range=f"bytes 0-65535/{1 << 62}", length=1 << 50)] * 10)
-    result = subprocess.run([CAIRN, "show", server.url("/m.safetensors")], capture_output=True, text=True, env=ENVIRONMENT, timeout=60,
-                            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30)))
+    limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+    result = subprocess.run([CAIRN, "show", server.url("/m.safetensors")], capture_output=True, text=True, env=environment(variables=CLEAN), timeout=60, preexec_fn=limit)
     assert result.returncode in (1, PRECONDITION, 5, UNREACHABLE), result.stderr
 
 
@@ -328,17 +272,13 @@ def test_what_is_there_is_replaced_only_if_asked(s3, state, tmp_path):
     same(state, load(s3.get("taken/model.safetensors")))
 
 
-def started(arguments, environment):
-    return subprocess.Popen([CAIRN, *map(str, arguments)], env={**ENVIRONMENT, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-
-
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_program_that_dies_in_an_upload_leaves_no_object(s3, large, tmp_path, how):
     save_file(large, tmp_path / "in.safetensors")
     gate = Gate(s3.port, after=20 << 20)
     key = f"killed-{how}.safetensors"
     try:
-        process = started(["convert", tmp_path / "in.safetensors", f"s3://models/{key}"], s3.environment(gate.endpoint))
+        process = started("convert", tmp_path / "in.safetensors", f"s3://models/{key}", **s3.environment(gate.endpoint))
         assert gate.reached.wait(timeout=60)
         process.send_signal(how)
         process.wait(timeout=60)
@@ -396,7 +336,7 @@ def test_files_that_are_written_side_by_side_share_the_memory(s3, tmp_path):
     torch.save({f"{name}.weight": torch.ones(shape, dtype=torch.bfloat16) for name, shape in shapes.items()}, tmp_path / "in/consolidated.00.pth")
     (tmp_path / "in/params.json").write_text(json.dumps(params))
     launcher = Launcher()
-    variables = [f"{name}={value}" for name, value in {**ENVIRONMENT, **s3.environment()}.items()]
+    variables = [f"{name}={value}" for name, value in environment(variables={**CLEAN, **s3.environment()}).items()]
     measured = launcher.run("/usr/bin/env", "-i", *variables, CAIRN, "convert", tmp_path / "in", "llama::s3://models/parts/", "--parts", parts, "--dtype", "keep")
     launcher.close()
     assert measured.code == 0, measured.errors
@@ -411,7 +351,7 @@ def test_giving_up_many_uploads_takes_no_longer_than_one_where_the_server_is_gon
     try:
         save_file({f"t{i}": np.zeros(2 << 20, np.uint8) for i in range(60)}, tmp_path / "in.safetensors")
         # Those that fit into 16 MiB wait for the commit, and the others are begun.
-        process = started(["convert", tmp_path / "in.safetensors", "s3://models/many/", "--to", "safetensors", "--max-shard-size", "2MB"], s3.environment())
+        process = started("convert", tmp_path / "in.safetensors", "s3://models/many/", "--to", "safetensors", "--max-shard-size", "2MB", **s3.environment())
         while len(s3.uploads()) < 3:
             assert process.poll() is None, process.stderr.read()
         s3.process.send_signal(signal.SIGSTOP)
@@ -429,186 +369,3 @@ def test_what_s3_cannot_do_is_said(s3, state, tmp_path):
     save_file(state, tmp_path / "in.safetensors")
     for option in ("--resume", "--assets-beside"):
         assert option in refused(USAGE, "convert", tmp_path / "in.safetensors", "s3://models/x.safetensors", option, **s3.environment())
-
-
-# A daemon.
-
-
-class Daemon:
-    def __init__(self, folder, *options, **environment):
-        self.socket = folder / "s"
-        self.environment = {"CAIRN_SERVER": f"unix:{self.socket}"}
-        arguments = [CAIRND, "--data-dir", folder / "data", "--listen=", "--unix-socket", self.socket, *options]
-        self.log = folder / "log"
-        with open(self.log, "w") as log:
-            self.process = subprocess.Popen(list(map(str, arguments)), stdout=log, stderr=log, env={**ENVIRONMENT, **environment})
-        while "serving" not in self.log.read_text():
-            assert self.process.poll() is None, self.log.read_text()
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(timeout=60)
-
-    def done(self, *arguments, **environment):
-        return done(*arguments, **self.environment, **environment)
-
-    def refused(self, *arguments):
-        result = cairn(*arguments, **self.environment)
-        assert result.returncode != 0, result.stdout
-        return result.stderr
-
-
-@pytest.fixture
-def daemon(tmp_path_factory, server, s3, request):
-    folder = pathlib.Path(tmp_path_factory.mktemp("d"))
-    allowed = f"{server.base}/models/,s3://models/team/"
-    daemon = Daemon(folder, "--allowed-urls", allowed, **s3.environment())
-    yield daemon
-    daemon.stop()
-
-
-def test_a_url_is_pushed_and_a_second_push_sends_nothing(daemon, server, s3, state):
-    server.files["/x.safetensors"] = save(state)
-    s3.put("x.safetensors", save(state))
-    for source in (server.url("/x.safetensors"), "s3://models/x.safetensors"):
-        ref = f"team/{source[:2]}@1"
-        daemon.done("push", source, ref, **s3.environment())
-        assert json.loads(daemon.done("push", source, ref, "--json", **s3.environment()).stdout)["already_there"]
-        daemon.done("diff", source, ref, **s3.environment())
-    # Another state of the file is another push.
-    server.files["/x.safetensors"] = save({"step": state["step"]})
-    assert "exists" in daemon.refused("push", server.url("/x.safetensors"), "team/ht@1")
-
-
-def test_a_ref_is_pulled_into_s3(daemon, s3, state, tmp_path):
-    save_file(state, tmp_path / "in.safetensors")
-    daemon.done("push", tmp_path / "in.safetensors", "team/pulled@1")
-    daemon.done("pull", "team/pulled@1", "s3://models/pulled.safetensors", **s3.environment())
-    same(state, load(s3.get("pulled.safetensors")))
-
-
-def test_diffs_are_made_from_urls_go_to_one_and_come_back_from_it(daemon, server, s3, state, tmp_path):
-    target = {name: array.copy() for name, array in state.items()}
-    first = next(iter(target))
-    target[first] = target[first] + target[first].dtype.type(1)
-    server.files["/models/base.safetensors"], server.files["/models/target.safetensors"] = save(state), save(target)
-    base, tuned = (f"{server.url(f'/models/{name}.safetensors')}?token=s3cret" for name in ("base", "target"))
-    here, there = "s3://models/here.cairndiff", "server::s3://models/team/there.cairndiff"
-    said = [
-        daemon.done("diff", base, tuned, "--output", here, **s3.environment()),
-        daemon.done("recover", base, here, tmp_path / "here.safetensors", **s3.environment()),
-        daemon.done("diff", f"server::{base}", f"server::{tuned}", "--output", there),
-        daemon.done("recover", f"server::{base}", there, "ref::team/recovered@1"),
-        daemon.done("pull", "team/recovered@1", tmp_path / "there.safetensors"),
-    ]
-    assert s3.get("here.cairndiff") == s3.get("team/there.cairndiff")
-    texts = [result.stdout + result.stderr for result in said] + [daemon.log.read_text(), str(s3.get("here.cairndiff"))]
-    assert not any("s3cret" in text for text in texts)
-    for place in ("here", "there"):
-        same(target, load_file(tmp_path / f"{place}.safetensors"))
-
-
-def test_the_daemon_reads_and_writes_what_is_allowed(daemon, server, s3, state):
-    server.files["/models/m.safetensors"] = save(state)
-    daemon.done("convert", f"server::{server.url('/models/m.safetensors')}?token=s3cret", "ref::team/run@1")
-    daemon.done("convert", "ref::team/run@1", "server::s3://models/team/out.safetensors")
-    same(state, load(s3.get("team/out.safetensors")))
-    daemon.done("convert", "server::s3://models/team/out.safetensors", "ref::team/run@2")
-    daemon.done("diff", "team/run@1", "team/run@2")
-    assert "s3cret" not in daemon.log.read_text()
-
-
-def test_the_daemon_asks_nobody_for_what_is_not_allowed(daemon, server, s3, state, tmp_path):
-    other = FileServer({"/models/m.safetensors": save(state)})
-    server.files["/secret.safetensors"] = server.files["/models.safetensors"] = save(state)
-    s3.put("other/m.safetensors", save(state))
-    try:
-        for url in (other.url("/models/m.safetensors"), server.url("/secret.safetensors"), server.url("/models.safetensors"), f"{server.base}/models/../secret.safetensors", f"{server.base}/models/%2e%2e/secret.safetensors",
-                    server.url("/models/m.safetensors").replace("http://", "http://a:b@"), "s3://models/other/m.safetensors", "s3://models/team/../other/m.safetensors", "http://169.254.169.254/latest/"):
-            assert "allow" in daemon.refused("convert", f"server::{url}", "ref::team/no@1"), url
-            assert "allow" in daemon.refused("convert", f"server::safetensors::{url}", "ref::team/no@1"), url
-        save_file(state, tmp_path / "in.safetensors")
-        daemon.done("push", tmp_path / "in.safetensors", "team/run@1")
-        for target in ("s3://models/other/out.safetensors", "s3://models/team/../out.safetensors", "s3://models/teams.safetensors", "s3://others/team/out.safetensors"):
-            assert "allow" in daemon.refused("convert", "ref::team/run@1", f"server::{target}"), target
-            assert "allow" in daemon.refused("diff", "team/run@1", "team/run@1", "--output", f"server::{target}"), target
-        assert not s3.keys("other/out") and not s3.keys("out.safetensors") and not s3.keys("teams")
-        assert not server.log and not other.log
-    finally:
-        other.close()
-
-
-def test_the_daemon_follows_no_redirect_to_what_is_not_allowed(daemon, server, state):
-    other = FileServer({"/models/m.safetensors": save(state)})
-    try:
-        server.redirects["/models/away.safetensors"] = other.url("/models/m.safetensors")
-        server.files["/secret.safetensors"] = save(state)
-        server.redirects["/models/up.safetensors"] = "/secret.safetensors"
-        server.redirects["/models/within.safetensors"] = "/models/m.safetensors"
-        server.files["/models/m.safetensors"] = save(state)
-        for name in ("away", "up"):
-            assert "redirects elsewhere" in daemon.refused("convert", f"server::{server.url(f'/models/{name}.safetensors')}", "ref::team/no@1")
-        assert not other.log and "/secret.safetensors" not in [path for path, _, _ in server.log]
-        daemon.done("convert", f"server::{server.url('/models/within.safetensors')}", "ref::team/yes@1")
-    finally:
-        other.close()
-
-
-def test_an_index_leads_the_daemon_nowhere_else(daemon, server, state):
-    server.files["/models/a.safetensors"] = server.files["/secret.safetensors"] = save(state)
-    server.files["/models/model.safetensors.index.json"] = json.dumps({"weight_map": {key: "../secret.safetensors" for key in state}}).encode()
-    daemon.refused("convert", f"server::{server.url('/models/model.safetensors.index.json')}", "ref::team/no@1")
-    assert "/secret.safetensors" not in [path for path, _, _ in server.log]
-
-
-@pytest.mark.parametrize("work", [["convert", "URL", "ref::team/gone@1"], ["diff", "URL", "team/there@1"], ["diff", "team/there@1", "URL", "--output", "team/delta@1"], ["recover", "team/there@1", "URL", "team/gone@1"]], ids=lambda work: work[0])
-def test_the_daemon_leaves_a_server_when_its_caller_goes_away(daemon, server, state, tmp_path, work):
-    save_file(state, tmp_path / "in.safetensors")
-    daemon.done("push", tmp_path / "in.safetensors", "team/there@1")
-    server.files["/models/m.safetensors"] = save(state)
-    reached, left = threading.Event(), threading.Event()
-    server.faults["/models/m.safetensors"].extend([until_the_client_leaves(reached, left)] * 10)
-    process = started([f"server::{server.url('/models/m.safetensors')}" if word == "URL" else word for word in work], daemon.environment)
-    assert reached.wait(timeout=60), process.poll()
-    process.kill()
-    process.wait(timeout=60)
-    process.stderr.close()
-    # Long before it would have given the server up.
-    assert left.wait(timeout=20)
-
-
-def test_the_daemon_compares_what_is_behind_a_url_with_a_checkpoint(daemon, server, state, tmp_path):
-    save_file(state, tmp_path / "in.safetensors")
-    daemon.done("push", tmp_path / "in.safetensors", "team/same@1")
-    server.files["/models/m.safetensors"] = (tmp_path / "in.safetensors").read_bytes()
-    url = f"server::{server.url('/models/m.safetensors')}?token=s3cret"
-    daemon.done("diff", url, "team/same@1")
-    daemon.done("diff", "team/same@1", url, "--output", "team/nothing@1")
-    assert "s3cret" not in daemon.done("show", "team/nothing@1", "--json").stdout
-
-
-@pytest.mark.parametrize("work", [["convert", "URL", "ref::team/none@1"], ["diff", "URL", "team/same@1"], ["recover", "team/same@1", "URL", "team/none@1"]], ids=lambda work: work[0])
-def test_a_server_that_the_daemon_gave_up_is_not_asked_again_for_the_same_call(daemon, server, state, tmp_path, work):
-    save_file(state, tmp_path / "in.safetensors")
-    daemon.done("push", tmp_path / "in.safetensors", "team/same@1")
-    server.faults["/models/m.safetensors"].extend([unavailable] * 100)
-    said = daemon.refused(*[f"server::{server.url('/models/m.safetensors')}" if word == "URL" else word for word in work])
-    assert "503" in said and "tried 6 times" in said
-    assert len(server.log) == 6
-
-
-def test_a_daemon_without_the_option_refuses_every_url(tmp_path_factory, server, s3, state):
-    server.files["/m.safetensors"] = save(state)
-    daemon = Daemon(pathlib.Path(tmp_path_factory.mktemp("d")), **s3.environment())
-    try:
-        for url in (server.url("/m.safetensors"), "s3://models/m.safetensors"):
-            assert "--allowed-urls" in daemon.refused("convert", f"server::{url}", "ref::a/b@1")
-        assert not server.log
-    finally:
-        daemon.stop()
-
-
-def test_the_daemon_refuses_prefixes_that_are_none(tmp_path):
-    for bad in ("models", "https://u:p@h/", "https://h/?x=1"):
-        result = subprocess.run([CAIRND, "--data-dir", tmp_path / "data", "--listen=", "--unix-socket", tmp_path / "s", "--allowed-urls", bad], capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
-        assert result.returncode != 0 and "u:p" not in result.stderr
