@@ -16,40 +16,27 @@ import pickletools
 import random
 import re
 import struct
-import subprocess
 import zipfile
 
 import numpy as np
 import pytest
 import torch
+from probes import Probe
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 
 
-class Probe:
-    def __init__(self):
-        program = os.environ.get("PICKLE_PROBE")
-        assert program, "PICKLE_PROBE must name the program to test"
-        self._process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
+class PickleProbe(Probe):
     def ask(self, request, data=b""):
-        self._process.stdin.write(request.encode() + struct.pack("<I", len(data)) + data)
-        self._process.stdin.flush()
-        ok, size = struct.unpack("<cI", self._process.stdout.read(5))
-        answer = self._process.stdout.read(size)
-        if ok != b"+":
+        done, answer = super().ask(data, request)
+        if not done:
             raise ValueError(answer.decode(errors="replace"))
         return answer
-
-    def close(self):
-        self._process.stdin.close()
-        self._process.stdout.close()
-        assert self._process.wait(10) == 0
 
 
 @pytest.fixture(scope="module")
 def probe():
-    probe = Probe()
+    probe = PickleProbe("PICKLE_PROBE")
     yield probe
     probe.close()
 

@@ -19,7 +19,6 @@ import pickletools
 import random
 import re
 import struct
-import subprocess
 import time
 import warnings
 import zipfile
@@ -27,35 +26,22 @@ import zipfile
 import numpy
 import pytest
 import torch
+from probes import Probe
 
 warnings.filterwarnings("ignore")
 
 CASES = 6000  # Some ten seconds.
 
 
-class Probe:
-    def __init__(self):
-        program = os.environ.get("TORCH_PROBE")
-        assert program, "TORCH_PROBE must name the program to test"
-        self._process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
+class TorchProbe(Probe):
     def ask(self, data):
-        self._process.stdin.write(struct.pack("<I", len(data)) + data)
-        self._process.stdin.flush()
-        head = self._process.stdout.read(5)
-        assert len(head) == 5, f"the program died with {self._process.wait()}"
-        ok, size = struct.unpack("<cI", head)
-        return ok == b"+", self._process.stdout.read(size).decode(errors="replace")
-
-    def close(self):
-        self._process.stdin.close()
-        self._process.stdout.close()
-        assert self._process.wait(10) == 0
+        done, answer = super().ask(data)
+        return done, answer.decode(errors="replace")
 
 
 @pytest.fixture(scope="module")
 def probe():
-    probe = Probe()
+    probe = TorchProbe("TORCH_PROBE")
     yield probe
     probe.close()
 
