@@ -9,6 +9,8 @@
 #include "tests/attacks/dcp_attacks.h"
 #include "tests/attacks/easylm_attacks.h"
 #include "tests/attacks/flax_attacks.h"
+#include "tests/attacks/lightning_attacks.h"
+#include "tests/attacks/litgpt_attacks.h"
 #include "tests/attacks/llama_attacks.h"
 #include "tests/attacks/npz_attacks.h"
 #include "tests/attacks/pickle_attacks.h"
@@ -37,6 +39,16 @@ class AttackFolder {
     const std::string path = format + "/" + name + "/";
     for (const auto& [file, bytes] : files) Write(path + file, bytes);
     List(format, name, path, message);
+  }
+
+  void AddLit(const std::string& format, const std::vector<LitAttack>& attacks, const std::string& suffix) {
+    for (const LitAttack& attack : attacks) {
+      if (attack.is_file()) {
+        AddFile(format, attack.name, suffix, attack.files.begin()->second, attack.message);
+      } else {
+        AddFolder(format, attack.name, attack.files, attack.message);
+      }
+    }
   }
 
   void Write(const std::string& path, const std::string& bytes) {
@@ -73,6 +85,9 @@ void AddAll(AttackFolder& folder) {
   for (const auto& attack : PickleAttacks()) {
     folder.AddFile("torch", "pickle_" + attack.name, ".pt", TorchZip(attack.bytes, ""), attack.message);
   }
+  folder.AddLit("litgpt", LitGptAttacks(), ".pth");
+  folder.AddLit("lightning", LightningAttacks(), ".ckpt");
+  folder.AddLit("lightning_weights", LightningWeightsAttacks(), ".ckpt");
   for (const auto& attack : LlamaAttacks()) folder.AddFolder("llama", attack.name, attack.files, attack.message);
   for (const auto& attack : DcpAttacks()) {
     // Nothing to say of a refusal is not the same as nothing to refuse.

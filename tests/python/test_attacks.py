@@ -15,7 +15,7 @@ CAIRN = os.environ.get("CAIRN_BIN")
 WRITE_ATTACKS = os.environ.get("WRITE_ATTACKS")
 pytestmark = pytest.mark.skipif(not CAIRN or not WRITE_ATTACKS, reason="CAIRN_BIN and WRITE_ATTACKS name no binaries")
 
-FORMATS = ["cairndiff", "colossalai", "dcp", "easylm", "flax", "llama", "npz", "safetensors", "torch"]
+FORMATS = ["cairndiff", "colossalai", "dcp", "easylm", "flax", "lightning", "lightning_weights", "litgpt", "llama", "npz", "safetensors", "torch"]
 MIB = 1 << 20
 REFUSED = (1, 3, 4, 5)  # What cannot be carried, is missing, does not fit, is damaged.
 REWORDED = {"no diff file": "is no exact diff"}  # By `cairn recover`, which says what it takes instead.

@@ -66,4 +66,11 @@ inline std::map<std::string, std::string> UnpackFiles(const std::string& packed)
   return files;
 }
 
+// The folder of such a text; where it is one file without a name, that file, called `lone_name`.
+inline std::shared_ptr<const SourceTree> UnpackTree(const std::string& packed, const std::string& lone_name) {
+  std::map<std::string, std::string> files = UnpackFiles(packed);
+  if (files.size() == 1 && files.begin()->first.empty()) return MemorySourceTree(files.begin()->second, lone_name);
+  return std::make_shared<MemoryFolder>(std::move(files));
+}
+
 }  // namespace cairn::testing

@@ -16,6 +16,7 @@
 #include "common/format/folder/json_events.h"
 #include "common/format/lightning/lightning_names.h"
 #include "common/format/torch/torch_reader.h"
+#include "common/pickle/pickle_values.h"
 
 namespace cairn {
 namespace {
@@ -66,9 +67,25 @@ KeyPath WithoutRoot(const KeyPath& path) {
   return KeyPath(std::vector<KeyPath::Segment>(path.segments().begin() + 1, path.segments().end()));
 }
 
+absl::Status TooManyEntries(const std::string& where, const ReadLimits& limits) {
+  return absl::InvalidArgumentError(absl::StrCat(where, ": more entries than the limit of ", limits.max_entries));
+}
+
+// What stands at a path, for a message.
+std::string Found(const Entry& entry) {
+  if (entry.kind == EntryKind::kAlias) return "a tensor";
+  if (entry.kind == EntryKind::kTensor) return absl::StrCat("a tensor of ", DtypeName(entry.dtype), " ", ShapeToString(entry.shape));
+  if (entry.value->length > 0) return absl::StrCat(entry.value->kind == Value::Kind::kTuple ? "a tuple of " : "a list of ", entry.value->length);
+  return absl::StrCat("the value ", NameForMessage(ValueToString(entry.value, DescribeOpaque)));
+}
+
 // One of two that are read as one: everything of both. A key at the root is in one of them only.
 absl::StatusOr<std::unique_ptr<CheckpointReader>> Together(std::unique_ptr<CheckpointReader> shards, std::unique_ptr<CheckpointReader> meta,
-                                                           const std::string& where) {
+                                                           const std::string& where, const ReadLimits& limits) {
+  const auto both = [&](const KeyPath::Segment& root) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(where, ": ", kLightningMetaName, " and the shards both hold ", Shown(KeyPath({root})), ", expected each key in one of them"));
+  };
   CheckpointIndex index = shards->index();
   std::vector<ComposedReader::Origin> origins;
   absl::flat_hash_set<KeyPath::Segment> roots;
@@ -78,14 +95,16 @@ absl::StatusOr<std::unique_ptr<CheckpointReader>> Together(std::unique_ptr<Check
   }
   for (size_t i = 0; i < meta->index().entries.size(); ++i) {
     const Entry& entry = meta->index().entries[i];
-    if (!entry.path.empty() && roots.contains(entry.path.segments().front())) {
-      return absl::InvalidArgumentError(absl::StrCat(where, ": ", kLightningMetaName, " and the shards both hold ", Shown(KeyPath({entry.path.segments().front()})),
-                                                     ", expected each key in one of them"));
-    }
+    if (!entry.path.empty() && roots.contains(entry.path.segments().front())) return both(entry.path.segments().front());
+    // Each of them keeps the limit alone.
+    if (index.entries.size() >= limits.max_entries) return TooManyEntries(where, limits);
     index.entries.push_back(entry);
     origins.push_back({1, i});
   }
   const std::vector<LeftOut>& left_out = meta->index().left_out;
+  for (const LeftOut& object : left_out) {
+    if (!object.path.empty() && roots.contains(object.path.segments().front())) return both(object.path.segments().front());
+  }
   index.left_out.insert(index.left_out.end(), left_out.begin(), left_out.end());
   index.metadata.insert(meta->index().metadata.begin(), meta->index().metadata.end());
   std::vector<std::unique_ptr<CheckpointReader>> readers;
@@ -115,7 +134,7 @@ absl::StatusOr<std::unique_ptr<CheckpointReader>> Subtree(std::unique_ptr<Checkp
       if (entry.path.empty()) {
         const bool empty = entry.kind == EntryKind::kValue && entry.value->kind == Value::Kind::kDict && entry.value->pairs.empty();
         if (empty) continue;
-        return absl::InvalidArgumentError(absl::StrCat(where, ": ", NameForMessage(root), ": expected a dict of tensors"));
+        return absl::InvalidArgumentError(absl::StrCat(where, ": ", NameForMessage(root), ": expected a dict of tensors, found ", Found(entry)));
       }
     }
     if (entry.kind == EntryKind::kAlias) {
@@ -131,7 +150,7 @@ absl::StatusOr<std::unique_ptr<CheckpointReader>> Subtree(std::unique_ptr<Checkp
       }
     }
     if (index.entries.size() >= limits.max_entries) {
-      return absl::InvalidArgumentError(absl::StrCat(where, ": more entries than the limit of ", limits.max_entries));
+      return TooManyEntries(where, limits);
     }
     if (entry.path.ToString().size() > limits.max_name_bytes) {
       return absl::InvalidArgumentError(absl::StrCat(where, ": ", Shown(entry.path), ": a name over the limit of ", limits.max_name_bytes, " bytes"));
@@ -172,6 +191,7 @@ absl::StatusOr<std::unique_ptr<CheckpointReader>> OpenLightning(std::shared_ptr<
     limits.max_entries += kTrainerEntries;
     limits.max_name_bytes += kTrainerNameBytes;
   }
+  const TorchExpectations expectations = {.named = true, .dicts = {kLightningStateDict}, .texts = {kLightningVersion}};
   std::unique_ptr<CheckpointReader> reader;
   if (sharded) {
     if (!HasMeta(*source)) {
@@ -179,10 +199,10 @@ absl::StatusOr<std::unique_ptr<CheckpointReader>> OpenLightning(std::shared_ptr<
     }
     CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<CheckpointReader> shards,
                            OpenDcpDirectory(source, {.limits = limits, .other_files = {kLightningMetaName}}));
-    CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<CheckpointReader> meta, OpenTorchFile(source, kLightningMetaName, TorchAssets::kNone, limits));
-    CAIRN_ASSIGN_OR_RETURN(reader, Together(std::move(shards), std::move(meta), where));
+    CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<CheckpointReader> meta, OpenTorchFile(source, kLightningMetaName, TorchAssets::kNone, limits, expectations));
+    CAIRN_ASSIGN_OR_RETURN(reader, Together(std::move(shards), std::move(meta), where, limits));
   } else {
-    CAIRN_ASSIGN_OR_RETURN(reader, OpenTorchFile(source, "", TorchAssets::kNone, limits));
+    CAIRN_ASSIGN_OR_RETURN(reader, OpenTorchFile(source, "", TorchAssets::kNone, limits, expectations));
     if (!HasRoot(reader->index(), kLightningStateDict)) {
       return absl::InvalidArgumentError(absl::StrCat(where, ": has no \"", kLightningStateDict, "\", expected a checkpoint of Lightning's Trainer; any other file of torch.save is read with torch::"));
     }
@@ -190,6 +210,11 @@ absl::StatusOr<std::unique_ptr<CheckpointReader>> OpenLightning(std::shared_ptr<
   if (options.variant.empty()) return reader;
   // Sharded by FSDP, the model is called otherwise.
   const std::string root = !HasRoot(reader->index(), kLightningStateDict) ? kShardedModel : kLightningStateDict;
+  const std::vector<LeftOut>& left_out = reader->index().left_out;
+  if (const auto object = std::find_if(left_out.begin(), left_out.end(), [&](const LeftOut& other) { return other.path == KeyPath::Of({root}); });
+      object != left_out.end()) {
+    return absl::InvalidArgumentError(absl::StrCat(where, ": ", NameForMessage(root), ": expected a dict of tensors, found what cannot be carried: ", object->what));
+  }
   if (!HasRoot(reader->index(), root)) {
     return absl::InvalidArgumentError(absl::StrCat(where, ": has neither \"", kLightningStateDict, "\" nor \"", kShardedModel, "\", expected the weights of a model"));
   }

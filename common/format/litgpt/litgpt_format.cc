@@ -14,6 +14,7 @@ namespace cairn {
 namespace {
 
 constexpr char kWeightsName[] = "lit_model.pth";
+constexpr char kModel[] = "model";  // Where Fabric keeps the weights.
 
 // The last segment of a path.
 std::string FileName(const std::string& path) {
@@ -24,6 +25,16 @@ std::string FileName(const std::string& path) {
 absl::Status CheckVariant(const std::string& variant) {
   if (variant.empty()) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("litgpt has no variant \"", variant, "\"; expected none"));
+}
+
+// That the folder has the file, and says what else it may be if not.
+absl::Status CheckHasWeights(const SourceTree& folder) {
+  CAIRN_ASSIGN_OR_RETURN(const std::vector<std::string> names, folder.List());
+  if (std::count(names.begin(), names.end(), kWeightsName) != 0) return absl::OkStatus();
+  if (const auto opened = folder.Open(kWeightsName); !opened.ok() && !absl::IsNotFound(opened.status())) {
+    return absl::InvalidArgumentError(absl::StrCat(folder.name(), ": its ", kWeightsName, " is no file; a sharded checkpoint is a folder, whose path is read with lightning::"));
+  }
+  return absl::NotFoundError(absl::StrCat(folder.name(), ": holds no ", kWeightsName, ", expected the weights of litgpt; a folder of other files of torch.save is read with torch::"));
 }
 
 class LitGptFormatImpl final : public Format {
@@ -42,8 +53,10 @@ class LitGptFormatImpl final : public Format {
   absl::StatusOr<std::unique_ptr<CheckpointReader>> Open(std::shared_ptr<const SourceTree> source,
                                                          const ReadOptions& options) const override {
     CAIRN_RETURN_IF_ERROR(CheckVariant(options.variant));
-    if (!source->is_directory()) return OpenTorchFile(std::move(source), "", TorchAssets::kNone, options.limits);
-    return OpenTorchFile(std::move(source), kWeightsName, TorchAssets::kBeside, options.limits);
+    const TorchExpectations expectations = {.named = true, .dicts = {kModel}};
+    if (!source->is_directory()) return OpenTorchFile(std::move(source), "", TorchAssets::kNone, options.limits, expectations);
+    CAIRN_RETURN_IF_ERROR(CheckHasWeights(*source));
+    return OpenTorchFile(std::move(source), kWeightsName, TorchAssets::kBeside, options.limits, expectations);
   }
 
   absl::StatusOr<std::unique_ptr<CheckpointWriter>> Create(std::shared_ptr<SinkTree> sink,

@@ -136,6 +136,9 @@ std::string FirstBytes(const ByteSource& source, size_t count) {
   return bytes;
 }
 
+// PROTO, and a protocol.
+bool IsBarePickle(absl::string_view bytes) { return bytes.size() >= 2 && bytes[0] == '\x80' && bytes[1] >= 2 && bytes[1] <= 5; }
+
 bool IsTar(absl::string_view bytes) { return bytes.size() >= 262 && bytes.substr(257, 5) == "ustar"; }
 
 }  // namespace
@@ -152,11 +155,13 @@ absl::StatusOr<std::unique_ptr<TorchFile>> TorchFile::Open(std::shared_ptr<const
     CAIRN_RETURN_IF_ERROR(file->Init(std::move(source), limits));
     return file;
   }
-  const absl::string_view what = absl::StartsWith(front, "PYTORCH1") ? "a container of a preview of torch 1.0"
-                                 : IsTar(front)                      ? "a tar archive, as torch before 0.1.10 wrote it,"
-                                                                     : "neither a zip archive nor a legacy file of torch.save";
-  return absl::InvalidArgumentError(absl::StrCat(source->name(), ": is ", what, "; expected a file of torch.save",
-                                                 absl::StartsWith(what, "neither") ? "" : ": load it in torch and save it again"));
+  const char* const again = ": load it in torch and save it again";
+  const auto [what, hint] = absl::StartsWith(front, "PYTORCH1") ? std::pair("a container of a preview of torch 1.0", again)
+                            : IsTar(front)                      ? std::pair("a tar archive, as torch before 0.1.10 wrote it,", again)
+                            : front.empty()                     ? std::pair("empty", "")
+                            : IsBarePickle(front)               ? std::pair("a bare pickle", ", which pickle.dump does not write")
+                                                                : std::pair("neither a zip archive nor a legacy file of torch.save", "");
+  return absl::InvalidArgumentError(absl::StrCat(source->name(), ": is ", what, "; expected a file of torch.save", hint));
 }
 
 bool LooksLikeTorchFile(const ByteSource& source) {

@@ -31,9 +31,10 @@ class TorchReader final : public CheckpointReader {
   TorchReader(std::shared_ptr<const SourceTree> tree, const ReadLimits& limits) : tree_(std::move(tree)), limits_(limits) {}
 
   // `index` says which tensors belong in which file, where there is one; `number` is the file's place in it.
-  absl::Status AddWeights(const std::string& name, const WeightIndex* index, size_t number) {
+  absl::Status AddWeights(const std::string& name, const WeightIndex* index, size_t number, const TorchExpectations& expectations = {}) {
     CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<ByteSource> source, tree_->Open(name));
     CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<TorchFile> file, TorchFile::Open(std::move(source), limits_));
+    CAIRN_RETURN_IF_ERROR(CheckTorchRoot(file->tree(), file->tree().root(), expectations, file->name()));
     CAIRN_ASSIGN_OR_RETURN(TorchContents contents, ReadTorchContents(file->tree(), file->tree().root(), file->name(), limits_));
     file->DropTree();
     const size_t at = files_.size();
@@ -229,9 +230,10 @@ bool IsTorchFileAt(const SourceTree& tree, const std::string& name) {
 }
 
 absl::StatusOr<std::unique_ptr<CheckpointReader>> OpenTorchFile(std::shared_ptr<const SourceTree> tree, const std::string& name,
-                                                                TorchAssets assets, const ReadLimits& limits) {
+                                                                TorchAssets assets, const ReadLimits& limits,
+                                                                const TorchExpectations& expectations) {
   auto reader = std::make_unique<TorchReader>(tree, limits);
-  CAIRN_RETURN_IF_ERROR(reader->AddWeights(name, nullptr, 0));
+  CAIRN_RETURN_IF_ERROR(reader->AddWeights(name, nullptr, 0, expectations));
   if (assets == TorchAssets::kBeside) {
     CAIRN_ASSIGN_OR_RETURN(const std::vector<std::string> names, tree->List());
     for (const std::string& asset : names) {

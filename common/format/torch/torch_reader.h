@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/format/format.h"
+#include "common/format/torch/torch_expectations.h"
 #include "common/io/file_tree.h"
 
 namespace cairn {
@@ -16,9 +17,10 @@ absl::StatusOr<std::unique_ptr<CheckpointReader>> OpenTorch(std::shared_ptr<cons
 // A file of a folder that is one of torch.save, by its first bytes.
 bool IsTorchFileAt(const SourceTree& tree, const std::string& name);
 // That file alone, whatever lies beside it; "": the tree is the file. With kBeside the files beside it that are no weights
-// are assets.
+// are assets. What is not as it is expected is refused.
 enum class TorchAssets { kNone, kBeside };
 absl::StatusOr<std::unique_ptr<CheckpointReader>> OpenTorchFile(std::shared_ptr<const SourceTree> tree, const std::string& name,
-                                                                TorchAssets assets, const ReadLimits& limits);
+                                                                TorchAssets assets, const ReadLimits& limits,
+                                                                const TorchExpectations& expectations = {});
 
 }  // namespace cairn
