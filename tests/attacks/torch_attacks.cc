@@ -59,6 +59,22 @@ void Write(const Tensor& tensor, PickleWriter& writer) {
   writer.End();
 }
 
+// A container that holds the same container twice, and so on.
+void WriteShared(int levels, bool dicts, PickleWriter& writer) {
+  if (levels == 0) return dicts ? Write(Tensor(), writer) : writer.Int(0);
+  if (dicts) {
+    writer.BeginDict();
+    writer.Str("a");
+  } else {
+    writer.BeginList();
+  }
+  WriteShared(levels - 1, dicts, writer);
+  const PickleWriter::Memo below = writer.Memoize();
+  if (dicts) writer.Str("b");
+  writer.Get(below);
+  writer.End();
+}
+
 // {"w": tensor} with 16 bytes of storage.
 std::string FileOf(const Tensor& tensor) {
   return TorchZip(PickleOf([&](PickleWriter& writer) {
@@ -220,22 +236,8 @@ std::vector<TorchAttack> TorchAttacks() {
       }),
       "holds itself");
   // Each level has the one below twice: 2^40 leaves if anybody expands them.
-  add("shared_lists_of_lists", FileWith([](PickleWriter& w) {
-        w.BeginList();
-        w.Int(0);
-        w.End();
-        PickleWriter::Memo below = w.Memoize();
-        for (int i = 0; i < 40; ++i) {
-          w.BeginList();
-          w.Get(below);
-          w.Get(below);
-          w.End();
-          below = w.Memoize();
-        }
-        // The writer takes one value: all but the last were written for nothing.
-        w.Get(below);
-      }),
-      "");
+  add("shared_lists_of_lists", FileWith([](PickleWriter& w) { WriteShared(40, false, w); }), "containers that stand in several places make more than");
+  add("shared_dicts_of_tensors", FileWith([](PickleWriter& w) { WriteShared(40, true, w); }), "containers that stand in several places make more than");
   add("long_name", TorchZip(PickleOf([](PickleWriter& w) {
                               w.BeginDict();
                               w.Str(std::string(5000, 'n'));

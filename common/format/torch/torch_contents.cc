@@ -6,6 +6,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/functional/function_ref.h"
 #include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/annotate.h"
@@ -17,11 +18,16 @@ namespace {
 
 constexpr char kLoneTensor[] = "tensor";
 constexpr char kLoneValue[] = "value";
+// A container may stand in several places (betas that all groups of an optimizer share), and a small file in which each
+// holds the next one twice has more leaves than any machine: entries below places after the first are limited by the
+// size of the file.
+constexpr uint64_t kRepeatedEntries = 5000;
+constexpr uint64_t kRepeatedEntriesByNode = 4;
 
 class Walk {
  public:
   Walk(const PickleTree& tree, absl::string_view where, const ReadLimits& limits)
-      : tree_(tree), where_(where), limits_(limits), values_(tree, ValueOptions(limits)) {}
+      : tree_(tree), where_(where), limits_(limits), values_(tree, ValueOptions(limits)), containers_(tree.size(), false) {}
 
   absl::Status Run(PickleNodeId root) {
     if (const std::optional<PickleSequence> sequence = AsSequence(tree_, root); sequence.has_value() && !sequence->items.empty()) {
@@ -60,7 +66,7 @@ class Walk {
     if (tensor->has_value()) return AddTensor(path, **std::move(tensor));
     if (const std::optional<PickleMapping> mapping = AsMapping(tree_, node);
         mapping.has_value() && !mapping->pairs.empty() && HasPlainKeys(*mapping)) {
-      return Children(path, *mapping);
+      return Container(node, [&] { return Children(path, *mapping); });
     }
     if (const std::optional<PickleSequence> sequence = AsSequence(tree_, node);
         sequence.has_value() && !sequence->items.empty()) {
@@ -68,12 +74,29 @@ class Walk {
       mark.kind = sequence->is_tuple ? Value::Kind::kTuple : Value::Kind::kList;
       mark.length = sequence->items.size();
       CAIRN_RETURN_IF_ERROR(Add(Entry::OfValue(path, std::move(mark))));
-      return Children(path, *sequence);
+      return Container(node, [&] { return Children(path, *sequence); });
     }
     absl::StatusOr<Value> value = values_.ToValue(node);
     if (absl::IsFailedPrecondition(value.status())) return LeaveOut(path, std::string(value.status().message()));
     if (!value.ok()) return Annotate(value.status(), absl::StrCat(where_, ": \"", Shown(path), "\""));
     return Add(Entry::OfValue(path, *std::move(value)));
+  }
+
+  // Notices containers that were here before.
+  absl::Status Container(PickleNodeId node, absl::FunctionRef<absl::Status()> children) {
+    const bool again = containers_[node];
+    containers_[node] = true;
+    repeats_ += again ? 1 : 0;
+    const absl::Status status = children();
+    repeats_ -= again ? 1 : 0;
+    return status;
+  }
+
+  absl::Status CountRepeated(const KeyPath& path) {
+    const uint64_t most = kRepeatedEntries + kRepeatedEntriesByNode * tree_.size();
+    if (repeats_ == 0 || ++repeated_ <= most) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat(where_, ": \"", Shown(path), "\": containers that stand in several places make more than ", most,
+                                                   " entries, the limit for a pickle of this size"));
   }
 
   // Other keys (tuples, parameters, ...) are no segments of a path: such a dict is a value.
@@ -151,6 +174,7 @@ class Walk {
 
   absl::Status Add(Entry entry, TorchTensor tensor = {}) {
     const KeyPath& path = entry.path;
+    CAIRN_RETURN_IF_ERROR(CountRepeated(path));
     if (contents_.entries.size() >= limits_.max_entries) {
       return absl::InvalidArgumentError(absl::StrCat(where_, ": more entries than the limit of ", limits_.max_entries));
     }
@@ -163,6 +187,7 @@ class Walk {
   }
 
   absl::Status LeaveOut(const KeyPath& path, std::string what) {
+    CAIRN_RETURN_IF_ERROR(CountRepeated(path));
     // A report, not a log: who leaves out more has no use for the rest of the names.
     constexpr size_t kMaxLeftOut = 1000;
     if (contents_.left_out.size() < kMaxLeftOut) contents_.left_out.push_back({path, std::move(what)});
@@ -203,6 +228,9 @@ class Walk {
   TorchContents contents_;
   absl::flat_hash_set<size_t, IdentityHash, SameIdentity> seen_{0, IdentityHash{&contents_.tensors}, SameIdentity{&contents_.tensors}};
   uint64_t left_out_ = 0;
+  std::vector<bool> containers_;  // By node: it was walked.
+  uint32_t repeats_ = 0;          // Such containers around the node that is walked.
+  uint64_t repeated_ = 0;         // Entries that such containers made.
 };
 
 }  // namespace
