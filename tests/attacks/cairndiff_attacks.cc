@@ -146,9 +146,9 @@ void AddEnds(std::vector<CairnDiffAttack>& attacks) {
   only("half_a_digest", std::string(20, 'B'), "a digest of 32 bytes, of which there are 20");
   only("ends_within_the_label", std::string(32, 'B') + Number(9) + "run", "a text of 9 bytes, of which there are 3");
   only("label_of_2_to_63", std::string(32, 'B') + Number(uint64_t{1} << 63), "a text of 9223372036854775808 bytes");
-  only("number_that_never_ends", std::string(32, 'B') + std::string(10, '\xff'), "a number longer than it needs to be");
+  only("number_that_never_ends", std::string(32, 'B') + std::string(10, '\xff'), "a number beyond 64 bits");
   only("number_with_a_zero_behind", std::string(32, 'B') + Bytes(absl::string_view("\x85\x00", 2)), "a number longer than");
-  only("number_beyond_64_bits", std::string(32, 'B') + std::string(9, '\xff') + "\x7f", "a number longer than");
+  only("number_beyond_64_bits", std::string(32, 'B') + std::string(9, '\xff') + "\x7f", "a number beyond 64 bits");
   add("a_million_metadata", [](Parts& p) { p.metadata = Number(1'000'000); }, "1000000 pieces of metadata");
   add("metadata_twice", [](Parts& p) { p.metadata = absl::StrCat(Number(2), Text("k"), Text("1"), Text("k"), Text("2")); }, "metadata twice");
   add("metadata_without_value", [](Parts& p) { p.metadata = absl::StrCat(Number(1), Text("k"), Number(200'000)); }, "a text of 200000 bytes");

@@ -126,8 +126,8 @@ void AddPlaces(const std::function<void(std::string, Files, std::string)>& add) 
         g.chunk(1).place->length = kMax;
       }),
       "cut short");
-  add("negative_length", With([](Good& g) { g.chunk(1).place->length = -1; }), "a number of bytes");
-  add("negative_place", With([](Good& g) { g.chunk(1).place->offset = -1; }), "a number of bytes");
+  add("negative_length", With([](Good& g) { g.chunk(1).place->length = -1; }), "expected a number of bytes as length, found -1");
+  add("negative_place", With([](Good& g) { g.chunk(1).place->offset = -1; }), "expected a number of bytes as offset, found -1");
   add("item_cut_short", With([](Good& g) { g.chunk(1).place->length -= 10; }), "");
   add("item_that_is_no_zip", With([](Good& g) { g.chunk(1).place->offset += 1; }), "");
   add("empty_item", With([](Good& g) { g.chunk(1).place->length = 0; }), "");
@@ -162,6 +162,21 @@ void AddItems(const std::function<void(std::string, Files, std::string)>& add) {
       }(),
       "");
   add("zstd_bomb", ItemOf(std::string(64 << 20, 'b'), {"stream.zstd/1"}), "more than the expected");
+  add("item_that_many_values_name", With([](Good& g) {
+        // A thousand lists of a thousand numbers, all of them one.
+        std::string pickle = PickleOf([](PickleWriter& w) {
+          w.BeginList();
+          for (int i = 0; i < 1000; ++i) w.Int(i);
+          w.End();
+        });
+        const DcpPlace place = g.data.Add(DcpPickleItem(pickle));
+        for (int i = 0; i < 1000; ++i) {
+          DcpEntrySpec value{.name = std::to_string(i), .path = {"lists", std::to_string(i)}, .is_value = true};
+          value.place = place;
+          g.spec.entries.push_back(value);
+        }
+      }),
+      "values that lie in one item make more than");
   add("storage_that_two_tensors_name", With([](Good& g) {
         DcpEntrySpec other = g.tensor();
         other.name = "v";

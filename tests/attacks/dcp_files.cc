@@ -237,8 +237,10 @@ std::string DcpIntItem(int64_t value) {
   PickleWriter w(&pickle, 2);
   w.Int(value);
   (void)w.Finish();
-  return Archive(pickle, nullptr);
+  return DcpPickleItem(pickle);
 }
+
+std::string DcpPickleItem(const std::string& pickle) { return Archive(pickle, nullptr); }
 
 std::string ZstdOf(const std::string& bytes) {
   std::string compressed(ZSTD_compressBound(bytes.size()), '\0');

@@ -55,6 +55,8 @@ std::string DcpTensorItem(const std::string& storage_class, int64_t item_size, c
 std::string DcpFloatItem(const Numbers& shape, float first);
 // A file of torch.save of an int.
 std::string DcpIntItem(int64_t value);
+// Of whatever the pickle says, without storages.
+std::string DcpPickleItem(const std::string& pickle);
 // As one frame of zstd.
 std::string ZstdOf(const std::string& bytes);
 

@@ -59,7 +59,7 @@ void AddValueAttacks(std::vector<EasyLmAttack>& attacks) {
   attacks.push_back({"array_inside_list", WithValue("\x91" + PackedArray("uint8", {1}, "a")), "ext of type 1 inside a list or dict"});
   attacks.push_back({"tree_inside_value", WithValue(absl::StrCat("\x81", PackedStr("a"), PackedArray("uint8", {1}, "a"))),
                      "inside a list or dict"});
-  attacks.push_back({"chunked_inside_list", WithValue(absl::StrCat("\x91", PackedChunkedArray("\x80", "\x80"))), "not a whole leaf"});
+  attacks.push_back({"chunked_inside_list", WithValue(absl::StrCat("\x91", PackedChunkedArray("\x80", "\x80"))), "a chunked array inside a list or dict"});
 }
 
 }  // namespace

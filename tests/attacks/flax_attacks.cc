@@ -31,9 +31,9 @@ void AddTreeAttacks(std::vector<FlaxAttack>& attacks) {
       {"easylm_objects", absl::StrCat("\x92", PackedKey({"a"}), PackedBin("\x01")), "found array of 2 items"});
   attacks.push_back({"two_trees", absl::StrCat(WithValue("\x01"), WithValue("\x01")), "bytes after the tree"});
   attacks.push_back({"byte_after_tree", absl::StrCat(WithValue("\x01"), "\xc0"), "1 bytes after the tree"});
-  attacks.push_back({"root_key_is_none", PackedMap({{"\xc0", Good()}}), "a key of the root"});
-  attacks.push_back({"root_key_is_list", PackedMap({{"\x91\x01", Good()}}), "a key of the root"});
-  attacks.push_back({"key_above_int64", PackedMap({{"\xcf\x80\0\0\0\0\0\0\0"s, Good()}}), "a key of the root"});
+  attacks.push_back({"root_key_is_none", PackedMap({{"\xc0", Good()}}), "a key of the root that is a str or an integer below 2^63, found nil"});
+  attacks.push_back({"root_key_is_list", PackedMap({{"\x91\x01", Good()}}), "a key of the root that is a str or an integer below 2^63, found array of 1 items"});
+  attacks.push_back({"key_above_int64", PackedMap({{"\xcf\x80\0\0\0\0\0\0\0"s, Good()}}), "a key of the root that is a str or an integer below 2^63, found int 9223372036854775808"});
   attacks.push_back({"root_claims_4g", "\xdf\xff\xff\xff\xff\xa1x\x01", "map of 4294967295 pairs"});
   attacks.push_back(
       {"root_lacks_a_pair", absl::StrCat("\x82", PackedStr("good"), Good()), "the last whole entry is \"good\""});

@@ -169,14 +169,14 @@ std::vector<TorchAttack> TorchAttacks() {
   add("negative_extent", FileOf({.shape = {-4}}), "shape [-4]");
   add("negative_stride", FileOf({.strides = {-1}}), "strides [-1]");
   add("stride_overflow", FileOf({.shape = {3}, .strides = {kMax}}), "strides");
-  add("extent_overflow", FileOf({.shape = {kMax, kMax}, .strides = {0, 0}}), "");
-  add("ranks_differ", FileOf({.shape = {2, 2}, .strides = {1}}), "");
+  add("extent_overflow", FileOf({.shape = {kMax, kMax}, .strides = {0, 0}}), "more elements than a signed 64-bit integer can count");
+  add("ranks_differ", FileOf({.shape = {2, 2}, .strides = {1}}), "one stride per dimension");
   add("too_many_dimensions", FileOf({.shape = std::vector<int64_t>(40, 1), .strides = std::vector<int64_t>(40, 1)}), "at most 32");
-  add("storage_shorter_than_it_says", FileOf({.elements = 5, .shape = {5}}), "");
-  add("negative_elements", FileOf({.elements = -1}), "a number of elements");
-  add("elements_overflow", FileOf({.elements = kMax}), "a number of elements");
-  add("no_such_storage", FileOf({.key = "7"}), "");
-  add("key_that_climbs", FileOf({.key = "../../etc/passwd"}), "");
+  add("storage_shorter_than_it_says", FileOf({.elements = 5, .shape = {5}}), "has 16 bytes, expected 20 by the pickle");
+  add("negative_elements", FileOf({.elements = -1}), "expected a number of elements, found -1");
+  add("elements_overflow", FileOf({.elements = kMax}), "expected a number of elements, found 9223372036854775807, whose bytes no 64 bits count");
+  add("no_such_storage", FileOf({.key = "7"}), "names a storage \"7\"");
+  add("key_that_climbs", FileOf({.key = "../../etc/passwd"}), "there is no record \"archive/data/../../etc/passwd\"");
   add("conjugate_of_floats", FileOf({.metadata = [](PickleWriter& w) { w.BeginDict(); w.Str("conj"); w.Bool(true); w.End(); }}),
       "conjugate");
   add("metadata_is_no_dict", FileOf({.metadata = [](PickleWriter& w) { w.Int(3); }}), "metadata");
@@ -247,7 +247,7 @@ std::vector<TorchAttack> TorchAttacks() {
                             std::string(16, 'x')),
       "limit of 4096 bytes");
   add("no_pickle", ArchiveOf({{"archive/data/0", "x"}}), "without a record \"data.pkl\"");
-  add("empty_pickle", ArchiveOf({{"archive/data.pkl", ""}}), "");
+  add("empty_pickle", ArchiveOf({{"archive/data.pkl", ""}}), "ends at offset 0 without STOP");
   add("pickle_of_garbage", ArchiveOf({{"archive/data.pkl", "garbage"}}), "offset");
   add("odd_byte_order", ArchiveOf({{"a/data.pkl", PlainPickle()}, {"a/byteorder", "middle"}, {"a/data/0", std::string(16, 'x')}}), "byteorder");
   add("torchscript", ArchiveOf({{"a/data.pkl", PlainPickle()}, {"a/constants.pkl", ""}}), "TorchScript");
@@ -255,7 +255,7 @@ std::vector<TorchAttack> TorchAttacks() {
   add("tar", std::string(257, '\0') + "ustar" + std::string(300, '\0'), "tar archive");
   add("text", "hello, this is no archive", "neither a zip archive");
   add("legacy_good", Legacy(Keys({"0"}), Int64(4) + std::string(16, 'x')), "");
-  add("legacy_magic_alone", kLegacyHead.substr(0, 15), "");
+  add("legacy_magic_alone", kLegacyHead.substr(0, 15), "pickle at offset 15: ends at offset 15");
   add("legacy_other_version", kLegacyHead.substr(0, 15) + std::string("\x80\x02M\xea\x03.", 6), "protocol version 1001");
   add("legacy_storage_cut_off", Legacy(Keys({"0"}), Int64(4) + std::string(15, 'x')), "cut off");
   add("legacy_storage_of_many", Legacy(Keys({"0"}), Int64(kMax) + std::string(16, 'x')), "cut off");
@@ -264,7 +264,7 @@ std::vector<TorchAttack> TorchAttacks() {
   add("legacy_key_twice", Legacy(Keys({"0", "0"}), Int64(2) + std::string(8, 'x') + Int64(2) + std::string(8, 'x')), "twice");
   add("legacy_unknown_key", Legacy(Keys({"1"}), Int64(4) + std::string(16, 'x')), "that the object has not");
   add("legacy_keys_are_no_list", Legacy(PickleOf([](PickleWriter& w) { w.Int(1); }), ""), "list of storages");
-  add("legacy_storage_of_another_size", Legacy(Keys({"0"}), Int64(3) + std::string(12, 'x')), "");
+  add("legacy_storage_of_another_size", Legacy(Keys({"0"}), Int64(3) + std::string(12, 'x')), "has 12 bytes, expected 16 by the pickle");
   return attacks;
 }
 

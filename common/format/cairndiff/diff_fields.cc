@@ -82,11 +82,12 @@ absl::StatusOr<uint64_t> Fields::TakeNumber() {
   uint64_t number = 0;
   for (int shift = 0; shift < 64; shift += 7) {
     CAIRN_ASSIGN_OR_RETURN(const uint8_t byte, TakeByte());
-    if ((shift == 63 && byte > 1) || (shift > 0 && byte == 0)) return Damaged("a number longer than it needs to be");
+    if (shift == 63 && byte > 1) break;
+    if (shift > 0 && byte == 0) return Damaged("a number longer than it needs to be");
     number |= static_cast<uint64_t>(byte & 0x7f) << shift;
     if ((byte & 0x80) == 0) return number;
   }
-  return Damaged("a number longer than it needs to be");
+  return Damaged("a number beyond 64 bits");
 }
 
 absl::StatusOr<absl::string_view> Fields::TakeText(uint64_t max_bytes) {

@@ -112,8 +112,11 @@ class MetadataParser {
   }
   absl::StatusOr<absl::string_view> Name(PickleNodeId node) const { return Text(node, limits_.max_name_bytes); }
 
-  absl::StatusOr<uint64_t> Count(PickleNodeId node) const {
-    if (tree_.kind(node) != PickleKind::kInt || tree_.integer(node) < 0) return Bad(node, "a number of bytes");
+  absl::StatusOr<uint64_t> Count(PickleNodeId node, absl::string_view what) const {
+    if (tree_.kind(node) != PickleKind::kInt) return Bad(node, absl::StrCat("a number of bytes as ", what));
+    if (tree_.integer(node) < 0) {
+      return absl::InvalidArgumentError(absl::StrCat("at offset ", tree_.offset(node), ": expected a number of bytes as ", what, ", found ", tree_.integer(node)));
+    }
     return static_cast<uint64_t>(tree_.integer(node));
   }
 
@@ -166,9 +169,9 @@ class MetadataParser {
       return absl::InvalidArgumentError(absl::StrCat("more files than the limit of ", limits_.max_files));
     }
     CAIRN_ASSIGN_OR_RETURN(const PickleNodeId offset, NeededField(state, "offset"));
-    CAIRN_ASSIGN_OR_RETURN(slice.offset, Count(offset));
+    CAIRN_ASSIGN_OR_RETURN(slice.offset, Count(offset, "offset"));
     CAIRN_ASSIGN_OR_RETURN(const PickleNodeId length, NeededField(state, "length"));
-    CAIRN_ASSIGN_OR_RETURN(slice.length, Count(length));
+    CAIRN_ASSIGN_OR_RETURN(slice.length, Count(length, "length"));
     if (const std::optional<PickleNodeId> transforms = Field(state, "transform_descriptors"); transforms.has_value()) {
       const std::optional<PickleSequence> sequence = AsSequence(tree_, *transforms);
       if (!sequence.has_value() || sequence->items.size() > kMaxTransforms) {

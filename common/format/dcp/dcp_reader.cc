@@ -31,6 +31,8 @@ namespace {
 constexpr uint64_t kMaxAssetBytes = 64u << 20;
 // All values are held in memory, and one slice may be named many times, which may be much larger than it is stored.
 constexpr uint64_t kMaxValuesOfThatSize = 64;
+// Nobody saves so; and a small folder may name one item so often that its entries fill the memory.
+constexpr uint64_t kMaxRepeatedEntries = 5000;
 
 class DcpReader final : public CheckpointReader {
  public:
@@ -150,6 +152,10 @@ class DcpReader final : public CheckpointReader {
     const std::unique_ptr<TorchFile>& file = opened.file;
     CAIRN_ASSIGN_OR_RETURN(TorchContents contents,
                            ReadTorchContentsAt(item.path, file->tree(), file->tree().root(), file->name(), limits_));
+    if (!value_slices_.insert(item.slices[0]).second) repeated_entries_ += contents.entries.size();
+    if (repeated_entries_ > kMaxRepeatedEntries) {
+      return absl::InvalidArgumentError(absl::StrCat("values that lie in one item make more than ", kMaxRepeatedEntries, " entries; expected an item for each"));
+    }
     for (size_t i = 0; i < contents.entries.size(); ++i) {
       Location location;
       if (contents.entries[i].kind == EntryKind::kTensor) {
@@ -207,6 +213,8 @@ class DcpReader final : public CheckpointReader {
   std::vector<InnerTensor> inner_;
   absl::flat_hash_map<uint32_t, size_t> by_slice_;  // First slice of a tensor -> entry.
   uint64_t value_bytes_ = 0;
+  absl::flat_hash_set<uint32_t> value_slices_;
+  uint64_t repeated_entries_ = 0;  // Of values whose slice is another's too.
 
   ChunkCache cache_;
   std::vector<char> scratch_;

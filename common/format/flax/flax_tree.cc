@@ -222,8 +222,11 @@ absl::Status TreeScan::ScanMap(const MsgpackToken& map) {
     const uint64_t key_offset = scanner_.offset();
     CAIRN_ASSIGN_OR_RETURN(std::optional<Segment> key, ScanKey());
     if (!key.has_value()) {
-      if (path_.empty())
-        return MalformedAt(key_offset, "a key of the root that is neither a str nor an integer below 2^63");
+      if (path_.empty()) {
+        scanner_.Seek(key_offset);
+        CAIRN_ASSIGN_OR_RETURN(const MsgpackToken token, scanner_.Next());
+        return UnexpectedToken(token, "a key of the root that is a str or an integer below 2^63");
+      }
       // A dict that is a value, then.
       tree_.entries.resize(entries_before);
       tree_.pieces.Truncate(entries_before);

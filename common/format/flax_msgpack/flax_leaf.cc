@@ -74,8 +74,8 @@ absl::StatusOr<Value> ValueScan::ScanDict(const MsgpackToken& token, uint32_t de
     }
     CAIRN_ASSIGN_OR_RETURN(Value key, Scan(key_token, depth + 1));
     if (key.kind == Value::Kind::kString && key.text == kFlaxChunkedMark) {
-      return MalformedAt(key_token.offset, "a chunked array with other keys than its mark, shape and chunks, or not a "
-                                           "whole leaf");
+      return MalformedAt(key_token.offset, depth > 0 ? "a chunked array inside a list or dict, where only values may be"
+                                                     : "a chunked array with other keys than its mark, shape and chunks");
     }
     if (!seen.insert(EncodeValue(key)).second) {
       return MalformedAt(key_token.offset, absl::StrCat("the key ", QuotedForMessage(ValueToString(key)),

@@ -227,9 +227,11 @@ absl::Status CheckHeader(SafetensorsHeader* header, uint64_t data_bytes) {
   uint64_t expected = 0;
   for (const SafetensorsTensor& tensor : tensors) {
     if (tensor.begin != expected || tensor.end < tensor.begin) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "tensor ", NameForMessage(tensor.name), " has data_offsets [", tensor.begin, ", ", tensor.end,
-          "], expected to begin at ", expected, ": the data must have no holes and no overlaps"));
+      const std::string wrong = tensor.end < tensor.begin ? ", which end before they begin"
+                                : tensor.begin < expected ? absl::StrCat(", expected to begin at ", expected, ": they overlap with those of another tensor")
+                                                          : absl::StrCat(", expected to begin at ", expected, ": they leave a hole in the data");
+      return absl::InvalidArgumentError(
+          absl::StrCat("tensor ", NameForMessage(tensor.name), " has data_offsets [", tensor.begin, ", ", tensor.end, "]", wrong));
     }
     const absl::StatusOr<uint64_t> size = ByteSize(tensor.dtype, tensor.shape);
     if (!size.ok()) return Annotate(size.status(), absl::StrCat("tensor ", NameForMessage(tensor.name)));

@@ -136,7 +136,10 @@ class TensorParser {
     const int64_t elements = tree_.integer(id[4]);
     const std::optional<uint64_t> bytes =
         elements < 0 ? std::nullopt : CheckedMul(static_cast<uint64_t>(elements), uint64_t{type->item_size});
-    if (!bytes.has_value()) return Bad(id[4], "a number of elements");
+    if (!bytes.has_value()) {
+      return absl::InvalidArgumentError(absl::StrCat("at offset ", tree_.offset(id[4]), ": expected a number of elements, found ", elements,
+                                                     elements < 0 ? "" : ", whose bytes no 64 bits count"));
+    }
     storage.bytes = *bytes;
     if (id.size() > 5 && tree_.kind(id[5]) == PickleKind::kTuple) {
       const auto view = tree_.items(id[5]);
