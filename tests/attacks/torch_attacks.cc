@@ -238,6 +238,26 @@ std::vector<TorchAttack> TorchAttacks() {
   // Each level has the one below twice: 2^40 leaves if anybody expands them.
   add("shared_lists_of_lists", FileWith([](PickleWriter& w) { WriteShared(40, false, w); }), "containers that stand in several places make more than");
   add("shared_dicts_of_tensors", FileWith([](PickleWriter& w) { WriteShared(40, true, w); }), "containers that stand in several places make more than");
+  // As optimizers have it: all groups with the same betas.
+  add("shared_good", FileWith([](PickleWriter& w) {
+        w.BeginList();
+        PickleWriter::Memo betas = 0;
+        for (int i = 0; i < 1900; ++i) {
+          w.BeginDict();
+          w.Str("betas");
+          if (i == 0) {
+            w.IntTuple({1, 2, 3});
+            betas = w.Memoize();
+          } else {
+            w.Get(betas);
+          }
+          w.Str("lr");
+          w.Int(1);
+          w.End();
+        }
+        w.End();
+      }),
+      "");
   add("long_name", TorchZip(PickleOf([](PickleWriter& w) {
                               w.BeginDict();
                               w.Str(std::string(5000, 'n'));

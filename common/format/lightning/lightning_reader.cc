@@ -16,7 +16,6 @@
 #include "common/format/folder/json_events.h"
 #include "common/format/lightning/lightning_names.h"
 #include "common/format/torch/torch_reader.h"
-#include "common/pickle/pickle_values.h"
 
 namespace cairn {
 namespace {
@@ -76,7 +75,7 @@ std::string Found(const Entry& entry) {
   if (entry.kind == EntryKind::kAlias) return "a tensor";
   if (entry.kind == EntryKind::kTensor) return absl::StrCat("a tensor of ", DtypeName(entry.dtype), " ", ShapeToString(entry.shape));
   if (entry.value->length > 0) return absl::StrCat(entry.value->kind == Value::Kind::kTuple ? "a tuple of " : "a list of ", entry.value->length);
-  return absl::StrCat("the value ", NameForMessage(ValueToString(entry.value, DescribeOpaque)));
+  return absl::StrCat("the value ", NameForMessage(ValueToString(entry.value)));
 }
 
 // One of two that are read as one: everything of both. A key at the root is in one of them only.
