@@ -236,8 +236,32 @@ std::vector<TorchAttack> TorchAttacks() {
       }),
       "holds itself");
   // Each level has the one below twice: 2^40 leaves if anybody expands them.
-  add("shared_lists_of_lists", FileWith([](PickleWriter& w) { WriteShared(40, false, w); }), "containers that stand in several places make more than");
-  add("shared_dicts_of_tensors", FileWith([](PickleWriter& w) { WriteShared(40, true, w); }), "containers that stand in several places make more than");
+  add("shared_lists_of_lists", FileWith([](PickleWriter& w) { WriteShared(40, false, w); }), "containers that stand in several places make more entries than");
+  add("shared_dicts_of_tensors", FileWith([](PickleWriter& w) { WriteShared(40, true, w); }), "containers that stand in several places make more entries than");
+  // A key of 4,000 bytes, written once.
+  add("one_name_of_many_dicts", FileWith([](PickleWriter& w) {
+        w.BeginList();
+        PickleWriter::Memo key = 0;
+        for (int i = 0; i < 40'000; ++i) {
+          w.BeginDict();
+          if (i == 0) {
+            w.Str(std::string(4000, 'k'));
+            key = w.Memoize();
+          } else {
+            w.Get(key);
+          }
+          w.Int(1);
+          w.End();
+        }
+        w.End();
+      }),
+      "the names of all entries take more memory than");
+  add("many_leaves_in_the_deep", FileWith([](PickleWriter& w) {
+        for (int i = 0; i < 58; ++i) w.BeginList();
+        for (int i = 0; i < 60'000; ++i) w.Int(1);
+        for (int i = 0; i < 58; ++i) w.End();
+      }),
+      "the names of all entries take more memory than");
   // As optimizers have it: all groups with the same betas.
   add("shared_good", FileWith([](PickleWriter& w) {
         w.BeginList();

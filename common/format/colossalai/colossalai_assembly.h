@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/format/format.h"
+#include "common/format/torch/torch_contents.h"
 #include "common/io/file_tree.h"
 
 namespace cairn {
@@ -35,6 +36,7 @@ class ColossalAiAssembly {
 
   const std::string& name() const { return name_; }
   const ReadLimits& limits() const { return limits_; }
+  TorchBudget* budget() { return &budget_; }  // Of all pickles.
   CheckpointIndex& index() { return index_; }
   CheckpointReader& part(size_t number) { return *parts_[number]; }
 
@@ -45,6 +47,7 @@ class ColossalAiAssembly {
 
   const std::string name_;
   const ReadLimits limits_;
+  TorchBudget budget_;
   CheckpointIndex index_;
   std::vector<std::unique_ptr<CheckpointReader>> parts_;
   std::vector<std::pair<size_t, size_t>> places_;  // Of each entry: its part, and its number there.

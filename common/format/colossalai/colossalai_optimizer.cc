@@ -106,7 +106,7 @@ absl::Status AddPickled(size_t part, size_t number, const KeyPath& at, const std
     return absl::InvalidArgumentError(tree.status().message());
   }
   if (!tree.ok()) return tree.status();
-  CAIRN_ASSIGN_OR_RETURN(TorchContents contents, ReadTorchContentsAt(at, *tree, tree->root(), what, limits));
+  CAIRN_ASSIGN_OR_RETURN(TorchContents contents, ReadTorchContentsAt(at, *tree, tree->root(), what, limits, assembly->budget()));
   for (Entry& value : contents.entries) {
     if (value.kind != EntryKind::kValue) {
       return absl::InvalidArgumentError(absl::StrCat(what, ": ", NameForMessage(value.path.ToString()),

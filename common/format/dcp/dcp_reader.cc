@@ -151,7 +151,7 @@ class DcpReader final : public CheckpointReader {
     value_bytes_ += std::min(opened.work, most - value_bytes_);
     const std::unique_ptr<TorchFile>& file = opened.file;
     CAIRN_ASSIGN_OR_RETURN(TorchContents contents,
-                           ReadTorchContentsAt(item.path, file->tree(), file->tree().root(), file->name(), limits_));
+                           ReadTorchContentsAt(item.path, file->tree(), file->tree().root(), file->name(), limits_, &budget_));
     if (!value_slices_.insert(item.slices[0]).second) repeated_entries_ += contents.entries.size();
     if (repeated_entries_ > kMaxRepeatedEntries) {
       return absl::InvalidArgumentError(absl::StrCat("values that lie in one item make more than ", kMaxRepeatedEntries, " entries; expected an item for each"));
@@ -214,6 +214,7 @@ class DcpReader final : public CheckpointReader {
   absl::flat_hash_map<uint32_t, size_t> by_slice_;  // First slice of a tensor -> entry.
   uint64_t value_bytes_ = 0;
   absl::flat_hash_set<uint32_t> value_slices_;
+  TorchBudget budget_;
   uint64_t repeated_entries_ = 0;  // Of values whose slice is another's too.
 
   ChunkCache cache_;

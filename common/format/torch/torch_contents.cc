@@ -18,16 +18,24 @@ namespace {
 
 constexpr char kLoneTensor[] = "tensor";
 constexpr char kLoneValue[] = "value";
-// A container may stand in several places (betas that all groups of an optimizer share), and a small file in which each
-// holds the next one twice has more leaves than any machine: entries below places after the first are limited by the
-// size of the file.
-constexpr uint64_t kRepeatedEntries = 5000;
-constexpr uint64_t kRepeatedEntriesByNode = 4;
+// What a pickle's size allows; TorchBudget has the rest.
+constexpr uint64_t kRepeatedEntriesByObject = 4;
+constexpr uint64_t kPathBytesByByte = 16;
+// A path takes memory by its segments, too. Only hostile files have many that are deeper than this.
+constexpr size_t kPlainDepth = 16;
+constexpr uint64_t kSegmentBytes = sizeof(KeyPath::Segment);
 
 class Walk {
  public:
-  Walk(const PickleTree& tree, absl::string_view where, const ReadLimits& limits)
-      : tree_(tree), where_(where), limits_(limits), values_(tree, ValueOptions(limits)), containers_(tree.size(), false) {}
+  Walk(const PickleTree& tree, absl::string_view where, const ReadLimits& limits, TorchBudget* budget)
+      : tree_(tree),
+        where_(where),
+        limits_(limits),
+        budget_(budget),
+        values_(tree, ValueOptions(limits)),
+        containers_(tree.size(), false),
+        repeated_left_(kRepeatedEntriesByObject * tree.size()),
+        path_bytes_left_(kPathBytesByByte * (tree.end_offset() - tree.begin_offset())) {}
 
   absl::Status Run(PickleNodeId root) {
     if (const std::optional<PickleSequence> sequence = AsSequence(tree_, root); sequence.has_value() && !sequence->items.empty()) {
@@ -92,11 +100,26 @@ class Walk {
     return status;
   }
 
-  absl::Status CountRepeated(const KeyPath& path) {
-    const uint64_t most = kRepeatedEntries + kRepeatedEntriesByNode * tree_.size();
-    if (repeats_ == 0 || ++repeated_ <= most) return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrCat(where_, ": \"", Shown(path), "\": containers that stand in several places make more than ", most,
-                                                   " entries, the limit for a pickle of this size"));
+  // Takes from what the size allows, then from the budget.
+  static bool Take(uint64_t amount, uint64_t* left, uint64_t* budget) {
+    const uint64_t taken = std::min(amount, *left);
+    *left -= taken;
+    if (amount - taken > *budget) return false;
+    *budget -= amount - taken;
+    return true;
+  }
+
+  absl::Status Charge(const KeyPath& path, uint64_t path_bytes) {
+    const char* what = nullptr;
+    const size_t depth = path.segments().size();
+    path_bytes += kSegmentBytes * (depth - std::min(depth, kPlainDepth));
+    if (repeats_ > 0 && !Take(1, &repeated_left_, &budget_->repeated_entries)) {
+      what = "containers that stand in several places make more entries";
+    } else if (!Take(path_bytes, &path_bytes_left_, &budget_->path_bytes)) {
+      what = "the names of all entries take more memory";
+    }
+    if (what == nullptr) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrCat(where_, ": \"", Shown(path), "\": ", what, " than a file of this size may need"));
   }
 
   // Other keys (tuples, parameters, ...) are no segments of a path: such a dict is a value.
@@ -174,11 +197,12 @@ class Walk {
 
   absl::Status Add(Entry entry, TorchTensor tensor = {}) {
     const KeyPath& path = entry.path;
-    CAIRN_RETURN_IF_ERROR(CountRepeated(path));
+    const size_t shown = path.ToString().size();
+    CAIRN_RETURN_IF_ERROR(Charge(path, shown));
     if (contents_.entries.size() >= limits_.max_entries) {
       return absl::InvalidArgumentError(absl::StrCat(where_, ": more entries than the limit of ", limits_.max_entries));
     }
-    if (path.ToString().size() > limits_.max_name_bytes) {
+    if (shown > limits_.max_name_bytes) {
       return absl::InvalidArgumentError(absl::StrCat(where_, ": \"", Shown(path), "\": a name over the limit of ", limits_.max_name_bytes, " bytes"));
     }
     contents_.entries.push_back(std::move(entry));
@@ -187,7 +211,7 @@ class Walk {
   }
 
   absl::Status LeaveOut(const KeyPath& path, std::string what) {
-    CAIRN_RETURN_IF_ERROR(CountRepeated(path));
+    CAIRN_RETURN_IF_ERROR(Charge(path, 0));
     // A report, not a log: who leaves out more has no use for the rest of the names.
     constexpr size_t kMaxLeftOut = 1000;
     if (contents_.left_out.size() < kMaxLeftOut) contents_.left_out.push_back({path, std::move(what)});
@@ -224,27 +248,29 @@ class Walk {
   const PickleTree& tree_;
   const absl::string_view where_;
   const ReadLimits& limits_;
+  TorchBudget* const budget_;
   PickleValues values_;
   TorchContents contents_;
   absl::flat_hash_set<size_t, IdentityHash, SameIdentity> seen_{0, IdentityHash{&contents_.tensors}, SameIdentity{&contents_.tensors}};
   uint64_t left_out_ = 0;
   std::vector<bool> containers_;  // By node: it was walked.
   uint32_t repeats_ = 0;          // Such containers around the node that is walked.
-  uint64_t repeated_ = 0;         // Entries that such containers made.
+  uint64_t repeated_left_;
+  uint64_t path_bytes_left_;
 };
 
 }  // namespace
 
 absl::StatusOr<TorchContents> ReadTorchContents(const PickleTree& tree, PickleNodeId root, absl::string_view where,
-                                                const ReadLimits& limits) {
-  Walk walk(tree, where, limits);
+                                                const ReadLimits& limits, TorchBudget* budget) {
+  Walk walk(tree, where, limits, budget);
   CAIRN_RETURN_IF_ERROR(walk.Run(root));
   return std::move(walk).Take();
 }
 
 absl::StatusOr<TorchContents> ReadTorchContentsAt(const KeyPath& at, const PickleTree& tree, PickleNodeId root,
-                                                  absl::string_view where, const ReadLimits& limits) {
-  Walk walk(tree, where, limits);
+                                                  absl::string_view where, const ReadLimits& limits, TorchBudget* budget) {
+  Walk walk(tree, where, limits, budget);
   CAIRN_RETURN_IF_ERROR(walk.RunAt(at, root));
   return std::move(walk).Take();
 }

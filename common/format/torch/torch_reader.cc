@@ -35,7 +35,7 @@ class TorchReader final : public CheckpointReader {
     CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<ByteSource> source, tree_->Open(name));
     CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<TorchFile> file, TorchFile::Open(std::move(source), limits_));
     CAIRN_RETURN_IF_ERROR(CheckTorchRoot(file->tree(), file->tree().root(), expectations, file->name()));
-    CAIRN_ASSIGN_OR_RETURN(TorchContents contents, ReadTorchContents(file->tree(), file->tree().root(), file->name(), limits_));
+    CAIRN_ASSIGN_OR_RETURN(TorchContents contents, ReadTorchContents(file->tree(), file->tree().root(), file->name(), limits_, &budget_));
     file->DropTree();
     const size_t at = files_.size();
     if (index == nullptr && index_.entries.empty()) {
@@ -149,6 +149,7 @@ class TorchReader final : public CheckpointReader {
 
   const std::shared_ptr<const SourceTree> tree_;
   const ReadLimits limits_;
+  TorchBudget budget_;
   CheckpointIndex index_;
   std::vector<Location> locations_;  // By entry.
   std::vector<std::unique_ptr<TorchFile>> files_;

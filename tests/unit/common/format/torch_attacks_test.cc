@@ -19,7 +19,7 @@ using ::testing::HasSubstr;
 // Opens the file and reads everything that it says it has, up to a megabyte of each entry.
 absl::Status ReadAll(const std::string& bytes) {
   ReadLimits limits;
-  limits.max_entries = 10'000;
+  limits.max_entries = 100'000;
   CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<CheckpointReader> reader, TorchFormat().Open(MemorySourceTree(bytes, "model.pt"), {.limits = limits}));
   for (size_t i = 0; i < reader->index().entries.size(); ++i) {
     std::string read(std::min<uint64_t>(reader->index().entries[i].byte_size, 1u << 20), '\0');
