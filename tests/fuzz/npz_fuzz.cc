@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
@@ -7,6 +6,7 @@
 #include "common/format/npz/npz_format.h"
 #include "common/io/memory_io.h"
 #include "common/zip/zip_reader.h"
+#include "tests/fuzz/read_entries.h"
 
 // First corpus: `write_npz_seeds`. Archives are taken apart as zip and as npz; what is stored lies inside the archive,
 // and what is deflated comes in the declared length or not at all.
@@ -25,11 +25,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   }
   const auto reader = cairn::NpzFormat().Open(cairn::MemorySourceTree(file), {.limits = {.max_entries = 1000}});
   if (!reader.ok()) return 0;
-  for (size_t i = 0; i < (*reader)->index().entries.size(); ++i) {
-    const uint64_t length = (*reader)->index().entries[i].byte_size;
-    std::string read(std::min(length, kMostBytes), '\0');
-    (void)(*reader)->ReadAt(i, 0, absl::MakeSpan(read));
-    if (length > 0) (void)(*reader)->ReadAt(i, length - 1, absl::MakeSpan(read).subspan(0, 1));
-  }
+  cairn::testing::ReadEntries(**reader, kMostBytes);
   return 0;
 }
