@@ -91,7 +91,8 @@ const std::vector<OptionSpec>& Table() {
       {"memory_budget", "Resources", &O::memory_budget, {16 * kMiB, kNoLimit},
        "Tensor bytes in memory at once, over all streams. When it is full, senders wait. A quarter of it is for writing "
        "past the page cache, and not counted in what GetServerInfo shows. Export and Import have three eighths as "
-       "much of their own. The process needs some memory besides"},
+       "much of their own. Conversions and diffs of "
+       "checkpoints with more than some thousand entries have as much again, and up to 512MiB one at a time. The process needs some memory besides"},
       {"max_chunk_bytes", "Resources", &O::max_chunk_bytes, {16 * kKiB, 8 * kMiB},
        "Largest chunk accepted from a client, and sent to one"},
       {"io_threads", "Resources", &O::io_threads, {1, 1024},
