@@ -9,7 +9,7 @@ FROM debian:bookworm-slim AS build
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends \
       cmake g++ lld ninja-build pkg-config protobuf-compiler protobuf-compiler-grpc \
-      libabsl-dev libcli11-dev libcurl4-openssl-dev libdeflate-dev libgoogle-perftools-dev libgrpc++-dev libhwy-dev libprotobuf-dev libpugixml-dev libspdlog-dev \
+      libabsl-dev libcli11-dev libcurl4-openssl-dev libdeflate-dev libgoogle-perftools-dev libgrpc++-dev libhwy-dev libisal-dev libprotobuf-dev libpugixml-dev libspdlog-dev \
       libsqlite3-dev libssl-dev libxxhash-dev libyaml-cpp-dev libzstd-dev nlohmann-json3-dev zlib1g-dev \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
@@ -27,7 +27,7 @@ RUN cmake --preset release -DCAIRN_BUILD_TESTS=OFF \
 FROM debian:bookworm-slim
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends \
-      ca-certificates libabsl20220623 libcurl4 libdeflate0 libgrpc++1.51 libhwy1 libprotobuf32 libpugixml1v5 libspdlog1.10 libsqlite3-0 libssl3 libtcmalloc-minimal4 libxxhash0 libyaml-cpp0.7 libzstd1 zlib1g \
+      ca-certificates libabsl20220623 libcurl4 libdeflate0 libgrpc++1.51 libhwy1 libisal2 libprotobuf32 libpugixml1v5 libspdlog1.10 libsqlite3-0 libssl3 libtcmalloc-minimal4 libxxhash0 libyaml-cpp0.7 libzstd1 zlib1g \
  && rm -rf /var/lib/apt/lists/*
 COPY --from=build /stage/usr/local /usr/local
 COPY deploy/docker/cairnd.yaml /etc/cairn/cairnd.yaml

@@ -13,7 +13,7 @@ what=${1:-build}
 build_packages=(
   cmake ninja-build g++ ccache mold pkg-config
   libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libabsl-dev
-  libspdlog-dev libhwy-dev libsqlite3-dev libssl-dev libxxhash-dev zlib1g-dev libdeflate-dev libzstd-dev
+  libspdlog-dev libhwy-dev libsqlite3-dev libssl-dev libisal-dev libxxhash-dev zlib1g-dev libdeflate-dev libzstd-dev
   libcurl4-openssl-dev libpugixml-dev libgoogle-perftools-dev
   nlohmann-json3-dev libyaml-cpp-dev libcli11-dev
   python3 python3-venv ca-certificates

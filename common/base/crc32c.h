@@ -8,14 +8,9 @@ namespace cairn {
 
 // CRC-32C (Castagnoli, RFC 3720 B.4), the checksum of every chunk on the wire.
 // `crc` is the value of the bytes before, 0 at the start: ExtendCrc32c(ExtendCrc32c(0, a), b) == Crc32c(a + b).
-// Uses the SSE4.2 instruction where the processor has it, on three interleaved streams; a table otherwise.
+// ISA-L computes it with the widest instructions of the processor at hand.
 uint32_t ExtendCrc32c(uint32_t crc, absl::string_view bytes);
 
 inline uint32_t Crc32c(absl::string_view bytes) { return ExtendCrc32c(0, bytes); }
-
-namespace crc32c_internal {
-// The specification, a byte at a time. Tests hold every fast path against it.
-uint32_t ExtendPortable(uint32_t crc, absl::string_view bytes);
-}  // namespace crc32c_internal
 
 }  // namespace cairn

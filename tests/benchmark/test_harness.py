@@ -100,7 +100,7 @@ def test_contenders_run_in_turn_after_a_round_that_does_not_count():
         return rounds.Contender(key, key, lambda seed: order.append((key, seed)) or sample(1))
 
     result = run([contender("a"), contender("b")], [], 2)
-    assert [key for key, _ in order] == ["a", "b"] * 3
+    assert [key for key, _ in order] == ["b", "a"] + ["a", "b"] + ["b", "a"], "each begins a round in turn"
     assert len({seed for _, seed in order}) == 6, "what is saved must be new each time"
     assert len(result.rounds) == 2
 

@@ -52,6 +52,12 @@ class Result:
         return [samples[key] for samples in self.rounds if key in samples]
 
 
+def _taking_turns(contenders, number):
+    """Each round begins with another one: the first has to find the memory that later ones use again."""
+    first = number % len(contenders) if contenders else 0
+    return contenders[first:] + contenders[:first]
+
+
 _next_seed = 0
 
 
@@ -70,7 +76,7 @@ def run_group(group, rounds, say=lambda text: print(text, file=sys.stderr, flush
             result.contenders = stack.enter_context(group.prepare())
             for number in range(-1 if group.warmup else 0, wanted):
                 samples = {}
-                for contender in result.contenders:
+                for contender in _taking_turns(result.contenders, number):
                     if contender.key in result.failures:
                         continue
                     try:

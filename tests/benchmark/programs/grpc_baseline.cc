@@ -1,10 +1,11 @@
 // What gRPC carries at best over TLS, or in plain text: a stream of messages of one chunk each, sent from memory
-// without a copy and thrown away where it arrives. The settings of channel and server are Cairn's, and so is the way of
-// sending raw bytes; nothing is checked, stored or put in its place.
+// without a copy and thrown away where it arrives, or sent back there (echo; the clock runs until all of it is back). Windows
+// are gRPC's own, which grow; the way of sending raw bytes is Cairn's; nothing is checked, stored or put in its place.
 //
 //   grpc_baseline server --tls-cert cert.pem --tls-key key.pem            says its address, serves until SIGTERM
 //   grpc_baseline put --server localhost:40123 --tls-ca cert.pem --bytes 1GiB
 //   grpc_baseline get --server localhost:40123 --tls-ca cert.pem --bytes 1GiB
+//   grpc_baseline echo --server localhost:40123 --tls-ca cert.pem --bytes 1GiB
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
@@ -34,6 +35,7 @@ namespace {
 constexpr uint64_t kChunk = 1 << 20;
 constexpr char kPut[] = "/benchmark.Stream/Put";
 constexpr char kGet[] = "/benchmark.Stream/Get";
+constexpr char kEcho[] = "/benchmark.Stream/Echo";
 constexpr char kBytesKey[] = "x-bytes";
 
 struct Flags {
@@ -73,23 +75,21 @@ class Source {
 class Served final : public grpc::ServerGenericBidiReactor {
  public:
   Served(grpc::GenericCallbackServerContext* context, absl::string_view memory)
-      : is_put_(context->method() == kPut), source_(memory, Bytes(context)) {
-    if (is_put_) {
-      StartRead(&message_);
-    } else {
+      : is_echo_(context->method() == kEcho), source_(memory, Bytes(context)) {
+    if (context->method() == kGet) {
       WriteNext();
+    } else {
+      StartRead(&message_);
     }
   }
   void OnReadDone(bool ok) override {
-    if (ok) {
-      message_.Clear();
-      StartRead(&message_);
-      return;
-    }
-    Finish(grpc::Status::OK);
+    if (!ok) return Finish(grpc::Status::OK);
+    if (is_echo_) return StartWrite(&message_);
+    ReadNext();
   }
   void OnWriteDone(bool ok) override {
     if (!ok) return Finish(grpc::Status::CANCELLED);
+    if (is_echo_) return ReadNext();
     WriteNext();
   }
   void OnDone() override { delete this; }
@@ -103,6 +103,10 @@ class Served final : public grpc::ServerGenericBidiReactor {
     }
     return bytes;
   }
+  void ReadNext() {
+    message_.Clear();
+    StartRead(&message_);
+  }
   void WriteNext() {
     if (source_.Next(&message_)) {
       StartWrite(&message_);
@@ -111,7 +115,7 @@ class Served final : public grpc::ServerGenericBidiReactor {
     }
   }
 
-  const bool is_put_;
+  const bool is_echo_;
   Source source_;
   grpc::ByteBuffer message_;
 };
@@ -159,9 +163,10 @@ void Serve(const Flags& flags) {
 
 class Call final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
-  Call(grpc::GenericStub* stub, bool put, absl::string_view memory, uint64_t bytes) : source_(memory, put ? bytes : 0) {
+  Call(grpc::GenericStub* stub, const std::string& method, absl::string_view memory, uint64_t bytes)
+      : source_(memory, method == kGet ? 0 : bytes) {
     context_.AddMetadata(kBytesKey, absl::StrCat(bytes));
-    stub->PrepareBidiStreamingCall(&context_, put ? kPut : kGet, {}, this);
+    stub->PrepareBidiStreamingCall(&context_, method, {}, this);
     WriteNext();
     StartRead(&incoming_);
     StartCall();
@@ -203,9 +208,10 @@ class Call final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBu
   absl::Notification done_;
 };
 
-void RunClient(const Flags& flags, bool put) {
-  Memory memory(put ? flags.bytes : 0);
-  if (put) FillPayload(memory.span(), 1);
+void RunClient(const Flags& flags, const std::string& method) {
+  const bool sends = method != kGet, receives = method != kPut;
+  Memory memory(sends ? flags.bytes : 0);
+  if (sends) FillPayload(memory.span(), 1);
   std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials();
   if (!flags.tls_ca.empty()) {
     grpc::SslCredentialsOptions options;
@@ -224,9 +230,9 @@ void RunClient(const Flags& flags, bool put) {
   }
   grpc::GenericStub stub(channel);
   const Stopwatch watch;
-  const uint64_t received = Call(&stub, put, memory.view(), flags.bytes).Await();
+  const uint64_t received = Call(&stub, method, memory.view(), flags.bytes).Await();
   nlohmann::json result = watch.Read();
-  if (!put && received != flags.bytes) Fail(absl::StrCat("received ", received, " bytes instead of ", flags.bytes));
+  if (receives && received != flags.bytes) Fail(absl::StrCat("received ", received, " bytes instead of ", flags.bytes));
   result["bytes"] = flags.bytes;
   std::printf("%s\n", result.dump().c_str());
 }
@@ -243,7 +249,8 @@ int Main(int argc, char** argv) {
   serve->add_option("--tls-key", flags.tls_key);
   CLI::App* const put = app.add_subcommand("put", "Sends");
   CLI::App* const get = app.add_subcommand("get", "Receives");
-  for (CLI::App* command : {put, get}) {
+  CLI::App* const echo = app.add_subcommand("echo", "Sends, and receives the same");
+  for (CLI::App* command : {put, get, echo}) {
     command->add_option("--server", flags.server)->required();
     command->add_option("--tls-ca", flags.tls_ca, "PEM file; without it plain text");
     command->add_option("--bytes", flags.bytes)->transform(CLI::AsSizeValue(false));
@@ -252,7 +259,7 @@ int Main(int argc, char** argv) {
   if (serve->parsed()) {
     Serve(flags);
   } else {
-    RunClient(flags, put->parsed());
+    RunClient(flags, put->parsed() ? kPut : get->parsed() ? kGet : kEcho);
   }
   return 0;
 }

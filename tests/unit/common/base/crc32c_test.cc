@@ -15,6 +15,16 @@ std::string RandomBytes(size_t size) {
   return bytes;
 }
 
+// The definition, a bit at a time.
+uint32_t BitwiseCrc32c(absl::string_view bytes) {
+  uint32_t crc = ~0u;
+  for (unsigned char byte : bytes) {
+    crc ^= byte;
+    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ (crc & 1 ? 0x82f63b78u : 0);  // Castagnoli, bit-reversed.
+  }
+  return ~crc;
+}
+
 // RFC 3720, B.4. The RFC lists the bytes of the checksum, lowest first.
 TEST(Crc32c, GivesTheVectorsOfRfc3720) {
   std::string rising, falling;
@@ -35,17 +45,17 @@ TEST(Crc32c, GivesTheVectorsOfRfc3720) {
 
 TEST(Crc32c, GivesTheCheckValueOfTheCatalogues) {
   EXPECT_EQ(Crc32c("123456789"), 0xe3069283u);
-  EXPECT_EQ(crc32c_internal::ExtendPortable(0, "123456789"), 0xe3069283u);
+  EXPECT_EQ(BitwiseCrc32c("123456789"), 0xe3069283u);
 }
 
 TEST(Crc32c, OfNothingIsZero) { EXPECT_EQ(Crc32c(""), 0u); }
 
-// 3 * 4096 bytes are a round of the interleaved path: lengths on both sides of one and of two rounds.
-TEST(Crc32c, TheFastPathAgreesWithTheSpecificationAtManyLengthsAndAlignments) {
+// Fast paths change with length and alignment.
+TEST(Crc32c, AgreesWithTheDefinitionAtManyLengthsAndAlignments) {
   const std::string bytes = RandomBytes(30000);
   const auto check = [&](size_t start, size_t length) {
     const absl::string_view part = absl::string_view(bytes).substr(start, length);
-    ASSERT_EQ(ExtendCrc32c(0, part), crc32c_internal::ExtendPortable(0, part)) << start << " " << length;
+    ASSERT_EQ(ExtendCrc32c(0, part), BitwiseCrc32c(part)) << start << " " << length;
   };
   for (size_t length = 0; length <= 300; ++length) check(length % 16, length);
   for (size_t length = 301; length <= 20000; length += 61) check(length % 16, length);
