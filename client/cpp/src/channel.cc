@@ -6,6 +6,7 @@
 
 #include "absl/base/call_once.h"
 #include "absl/strings/str_cat.h"
+#include "client/cpp/src/send_buffer.h"
 #include "client/cpp/src/target.h"
 #include "common/base/status_macros.h"
 #include "common/tls/pem.h"
@@ -94,6 +95,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(absl::string_view tar
   args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectMs);
   // Streams of other connections of this process would share the socket, and with it the throughput.
   args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  if (IsUnixTarget(target)) UseLargeSendBuffers(&args);
   if (options.tls.has_value() && !options.tls->server_name.empty()) {
     args.SetSslTargetNameOverride(options.tls->server_name);
   }

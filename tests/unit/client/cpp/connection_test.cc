@@ -1,5 +1,9 @@
 #include "cairn/connection.h"
 
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
 #include <memory>
 #include <string>
 #include <thread>
@@ -191,6 +195,33 @@ TEST_F(ConnectionTest, SendsTheTokenOverAUnixSocketButNeverInPlainTextOverANetwo
   EXPECT_EQ(info.version, "Bearer secret");
   EXPECT_THAT(MakeConnection("host:7420", options_),
               StatusIs(absl::StatusCode::kInvalidArgument, AllOf(HasSubstr("plain text"), Not(HasSubstr("secret")))));
+}
+
+int SendBuffer(int socket) {
+  int bytes = 0;
+  socklen_t size = sizeof(bytes);
+  return ::getsockopt(socket, SOL_SOCKET, SO_SNDBUF, &bytes, &size) == 0 ? bytes : 0;
+}
+
+TEST_F(ConnectionTest, ASocketOnTheSameMachineHasMoreRoomForWhatIsSentThanOthers) {
+  testing::TempDir dir;
+  const std::string path = dir / "sock";
+  FakeCairnd daemon(path);
+  CAIRN_ASSERT_OK_AND_ASSIGN(const auto local, MakeConnection(daemon.target(), options_));
+  CAIRN_ASSERT_OK(local->GetServerInfo().status());
+  int pair[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+  const int usual = SendBuffer(pair[0]);
+  std::vector<int> found;
+  for (int fd = 0; fd < 1024; ++fd) {
+    sockaddr_un peer = {};
+    socklen_t size = sizeof(peer);
+    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) != 0 || peer.sun_family != AF_UNIX) continue;
+    if (path == peer.sun_path) found.push_back(SendBuffer(fd));
+  }
+  ::close(pair[0]);
+  ::close(pair[1]);
+  EXPECT_THAT(found, ElementsAre(::testing::Gt(usual)));
 }
 
 TEST_F(ConnectionTest, RefusesTargetsThatAreNoAddress) {
