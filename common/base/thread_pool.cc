@@ -21,6 +21,7 @@ ThreadPool::~ThreadPool() {
   {
     absl::MutexLock lock(&mu_);
     stopping_ = true;
+    while (!sleeping_.empty()) WakeOne();
   }
   for (std::thread& thread : threads_) thread.join();
 }
@@ -28,6 +29,25 @@ ThreadPool::~ThreadPool() {
 void ThreadPool::Schedule(std::function<void()> work) {
   absl::MutexLock lock(&mu_);
   queue_.push_back(std::move(work));
+  if (!sleeping_.empty()) WakeOne();
+}
+
+void ThreadPool::ScheduleAndReturn(std::function<void()> work) {
+  absl::MutexLock lock(&mu_);
+  queue_.push_back(std::move(work));
+}
+
+void ThreadPool::WakeOne() {
+  Sleeper& sleeper = *sleeping_.back();
+  sleeping_.pop_back();
+  sleeper.awake = true;
+  sleeper.woken.Signal();
+}
+
+void ThreadPool::Sleep() {
+  Sleeper self;
+  sleeping_.push_back(&self);
+  while (!self.awake) self.woken.Wait(&mu_);
 }
 
 void ThreadPool::Run() {
@@ -35,7 +55,7 @@ void ThreadPool::Run() {
     std::function<void()> work;
     {
       absl::MutexLock lock(&mu_);
-      mu_.Await(absl::Condition(this, &ThreadPool::HasWorkOrStops));
+      while (queue_.empty() && !stopping_) Sleep();
       if (queue_.empty()) return;
       work = std::move(queue_.front());
       queue_.pop_front();
@@ -80,7 +100,7 @@ void SerialQueue::RunNext(const std::shared_ptr<State>& state) {
     }
   }
   // Back to the end of the pool's queue: one busy stream does not keep the others waiting.
-  state->pool->Schedule([state] { RunNext(state); });
+  state->pool->ScheduleAndReturn([state] { RunNext(state); });
 }
 
 }  // namespace cairn

@@ -12,7 +12,8 @@
 
 namespace cairn {
 
-// A fixed number of named threads for work that may block. Thread-safe.
+// A fixed number of named threads for work that may block. Thread-safe. Work goes to the thread that went to sleep last: what it
+// needs is likelier to be in its processor's cache.
 // The destructor runs what is queued and joins; nothing may be scheduled after it has begun.
 class ThreadPool {
  public:
@@ -22,12 +23,20 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   void Schedule(std::function<void()> work) ABSL_LOCKS_EXCLUDED(mu_);
+  // As the last thing that a piece of the pool's own work does: wakes nobody, since this thread comes back for work.
+  void ScheduleAndReturn(std::function<void()> work) ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
+  struct Sleeper {
+    absl::CondVar woken;
+    bool awake = false;
+  };
   void Run() ABSL_LOCKS_EXCLUDED(mu_);
-  bool HasWorkOrStops() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopping_ || !queue_.empty(); }
+  void Sleep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void WakeOne() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   absl::Mutex mu_;
+  std::vector<Sleeper*> sleeping_ ABSL_GUARDED_BY(mu_);  // The last one is woken first.
   std::deque<std::function<void()>> queue_ ABSL_GUARDED_BY(mu_);
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   std::vector<std::thread> threads_;

@@ -2,7 +2,9 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <atomic>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -11,6 +13,7 @@
 #include "absl/synchronization/barrier.h"
 #include "absl/synchronization/blocking_counter.h"
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -50,6 +53,24 @@ TEST(ThreadPool, RunsAsManyPiecesAtOnceAsItHasThreads) {
     });
   }
   done.Wait();
+}
+
+TEST(ThreadPool, WorkGoesToTheThreadThatRestedLast) {
+  constexpr int kPieces = 50;
+  ThreadPool pool("test", 4);
+  std::map<std::thread::id, int> ran;
+  for (int i = 0; i < kPieces; ++i) {
+    absl::Notification done;
+    pool.Schedule([&] {
+      ++ran[std::this_thread::get_id()];
+      done.Notify();
+    });
+    done.WaitForNotification();
+    absl::SleepFor(absl::Milliseconds(5));  // Until it rests again: nothing tells.
+  }
+  int most = 0;
+  for (const auto& [thread, pieces] : ran) most = std::max(most, pieces);
+  EXPECT_GT(most, kPieces / 2);
 }
 
 TEST(ThreadPool, ItsDestructorRunsWhatIsQueued) {
