@@ -1,6 +1,7 @@
 """The rest of the client: the registry, errors, how things look, and what happens around a fork."""
 
 import copy
+import inspect
 import multiprocessing
 import os
 import pickle
@@ -273,3 +274,28 @@ def test_everything_public_has_a_docstring():
             for member, value in vars(thing).items():
                 if not member.startswith("_") and callable(value):
                     assert value.__doc__, f"{name}.{member}"
+
+
+def test_what_is_no_ref_is_named(client):
+    for call in (client.load, client.show, client.rm, client.verify):
+        with pytest.raises(TypeError, match=r"ref: expected a text.*found NoneType"):
+            call(None)
+    with pytest.raises(TypeError, match="select: expected"):
+        client.load("x@1", select=3)
+
+
+def test_a_checkpoint_that_is_gone_is_named_by_its_ref(client, name):
+    checkpoint = client.save(f"{name}@1", {"x": np.ones(2)}).checkpoint
+    assert client.show(checkpoint).ref == f"{name}@1"
+    with pytest.raises(cairn.InvalidArgumentError, match=f"{name}@1.*unclosed"):
+        client.load(f"{name}@1", select="x[")
+    client.rm(checkpoint)
+    for call in (client.load, client.show, client.rm, client.verify, lambda c: client.tag(c, "t"), lambda c: client.export(c, "x.npz")):
+        with pytest.raises(cairn.NotFoundError, match=f"{name}@1"):
+            call(checkpoint)
+
+
+def test_methods_have_the_signature_of_the_functions_they_hand_on_to():
+    options = inspect.signature(cairn.Client.convert).parameters
+    assert list(options)[:3] == ["self", "source", "target"] and "max_shard_size" in options and "client" not in options
+    assert "overwrite" in inspect.signature(cairn.Client.export).parameters

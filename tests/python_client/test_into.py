@@ -257,3 +257,58 @@ def test_into_excludes_what_it_says_already(client, ref):
             client.load(ref, into=blank(), **options)
     with pytest.raises(cairn.InvalidArgumentError, match="match"):
         client.load(ref, dtype="match")
+
+
+@pytest.mark.parametrize(
+    "held",
+    [{"opt": {}}, {"opt": []}, {"opt": [1.0, 2.0]}, {"opt": {None: 1, "mu": 2}}],
+    ids=["empty dict", "empty list", "plain list", "dict that is one value"],
+)
+def test_arrays_are_never_replaced_by_a_container_that_is_one_value(client, name, held):
+    client.save(f"{name}@1", {**held, "step": 5})
+    mu = np.zeros(3)
+    key = 0 if isinstance(held["opt"], list) else "mu"
+    tree = {"opt": [mu] if key == 0 else {"mu": mu}, "step": 0}
+    with pytest.raises(cairn.TreeMismatchError, match="missing in the checkpoint") as caught:
+        client.load(f"{name}@1", into=tree)
+    assert len(caught.value.missing) == 1 and caught.value.missing[0].startswith("opt")
+    assert tree["opt"][key] is mu and tree["step"] == 0
+    # Takes what there is, which is not that array.
+    client.load(f"{name}@1", into=tree, strict=False)
+    assert tree["opt"][key] is mu and tree["step"] == 5
+
+
+def test_numbers_are_replaced_by_those_of_a_list_that_is_one_value(client, name):
+    client.save(f"{name}@1", {"betas": [0.9, 0.95]})
+    assert client.load(f"{name}@1", into={"betas": [0.0, np.float64(0.0)]}) == {"betas": [0.9, 0.95]}
+
+
+def test_memory_whose_elements_are_the_same_is_refused_before_anything_is_filled(client, name):
+    torch = pytest.importorskip("torch")
+    client.save(f"{name}@1", {"a": np.arange(3.0), "b": np.arange(6.0).reshape(2, 3)})
+    a = np.zeros(3)
+    for b in (
+        torch.zeros(1, 3, dtype=torch.float64).expand(2, 3),
+        np.lib.stride_tricks.as_strided(np.zeros(3), (2, 3), (0, 8)),
+        np.lib.stride_tricks.as_strided(np.zeros(4), (2, 3), (8, 8)),
+    ):
+        with pytest.raises(cairn.TreeMismatchError, match='"b": cannot be filled: .*share memory'):
+            client.load(f"{name}@1", into={"a": a, "b": b})
+        assert not a.any()
+    # All that slices and transposes make is fine.
+    whole = np.zeros((8, 8, 8))
+    client.load(f"{name}@1", into={"a": whole[1, ::3, 2], "b": whole[::-4, 3, 1:7:2]})
+    np.testing.assert_array_equal(whole[1, ::3, 2], [0, 1, 2])
+
+
+def test_a_cast_is_only_advised_where_it_helps(client, name):
+    client.save(f"{name}@1", {"x": np.zeros(2, np.float32)})
+    with pytest.raises(cairn.TreeMismatchError) as caught:
+        client.load(f"{name}@1", into={"x": np.zeros(2, np.int32)}, dtype="match")
+    assert 'dtype="match"' not in str(caught.value)
+
+
+def test_a_tree_that_is_none_is_named(client, name):
+    client.save(f"{name}@1", {"x": 1})
+    with pytest.raises(cairn.TreeMismatchError, match="the tree itself"):
+        client.load(f"{name}@1", into=None)

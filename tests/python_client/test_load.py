@@ -217,3 +217,9 @@ def test_a_type_of_which_a_part_is_left_out_is_a_dict(client):
     client.save("tests/partial_type@1", [Pair(np.zeros(1), 2), Pair(3, 4)])
     back = client.load("tests/partial_type@1", select=["[0]/first", "[1]"], types=[Pair])
     assert back[1] == Pair(3, 4) and set(back[0]) == {"first"}
+
+
+@pytest.mark.parametrize("box", [np.s_[0:9], np.s_[9:], np.s_[-9:1], slice(0.5, 1)])
+def test_boxes_that_reach_beyond_the_tensor_are_refused(client, ref, box):
+    with pytest.raises(cairn.InvalidArgumentError, match="does not lie within 8"):
+        client.load(ref, boxes={"params/a/kernel": box})

@@ -1,6 +1,7 @@
 """Saving: when a checkpoint is visible, whose bytes it has, and how it goes on after a break."""
 
 import concurrent.futures
+import functools
 import subprocess
 import sys
 import textwrap
@@ -334,3 +335,42 @@ def test_a_step_is_stored_as_the_difference_to_the_previous_one_which_may_go(cli
     client.gc()
     loaded = client.load("tests/chain@3")
     assert all((loaded[name] == array).all() for name, array in tree.items())
+
+
+@pytest.mark.parametrize("tag", ["a b", "", "1", "latest", ["fine", "b@d"]])
+def test_a_tag_that_cannot_be_is_refused_before_anything_is_saved(client, name, tag):
+    with pytest.raises(cairn.InvalidArgumentError, match=f"{name}@1.*tag"):
+        client.save(f"{name}@1", {"x": np.zeros(1000)}, tag=tag)
+    assert not client.ls(name)
+
+
+def test_a_tag_is_refused_where_nothing_is_committed(client, name):
+    with pytest.raises(cairn.InvalidArgumentError, match="tag.*commit=False"):
+        client.save(f"{name}@1", {"x": 1}, tag="best", commit=False)
+
+
+@pytest.mark.parametrize(
+    ("more", "assets", "match"),
+    [
+        ({"k" * 5000: 1}, {}, r'"k{60,64}\.\.\.": a key path of 5000 bytes'),
+        ({"d": functools.reduce(lambda tree, _: {"d": tree}, range(70), 1)}, {}, "nested deeper than 64"),
+        ({"d": functools.reduce(lambda tree, _: {"d": tree}, range(5000), 1)}, {}, "nested deeper than 64"),
+        ({"y": {"z": np.zeros((1,) * 33)}}, {}, '"y/z": 33 dimensions'),
+        ({"i": 1 << 2_000_000}, {}, '"i": an int of 2000001 bits'),
+        ({}, {"a": "/tmp"}, 'asset "a": /tmp: expected a regular file'),
+        ({}, {"x" * 5000: b"1"}, "the name of an asset"),
+        ({}, {"": b"1"}, "the name of an asset"),
+    ],
+    ids=["long key", "deep", "very deep", "rank", "big int", "folder", "long asset name", "asset without a name"],
+)
+def test_what_cannot_be_saved_is_found_before_the_first_byte_is_sent(client, name, more, assets, match):
+    seen = []
+    with pytest.raises(cairn.InvalidArgumentError, match=match):
+        client.save(f"{name}@1", {"big": np.ones(1 << 20), **more}, assets=assets, progress=seen.append)
+    assert all(progress.done_bytes == 0 for progress in seen)
+
+
+@pytest.mark.parametrize("wrong", [{"writers": 0}, {"progress": 3}, {"writer": "0"}])
+def test_arguments_of_the_wrong_kind_are_named(client, name, wrong):
+    with pytest.raises((cairn.InvalidArgumentError, TypeError), match=next(iter(wrong))):
+        client.save(f"{name}@1", {"x": 1}, **wrong)

@@ -136,3 +136,18 @@ def test_a_folder_too_deep_for_a_socket(tmp_path, monkeypatch):
     with cairn.testing.server() as server:
         assert server.client().info().version
     assert list(deep.iterdir()) == []
+
+
+def test_a_forked_child_that_leaves_the_context_leaves_the_daemon_alone():
+    program = """
+        import os, sys
+        import cairn.testing
+        with cairn.testing.server() as mine:
+            child = os.fork()
+            if child == 0:
+                sys.exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            with mine.client() as client:
+                assert client.info().checkpoints == 0
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=60)

@@ -166,6 +166,20 @@ def test_named_tuples_and_dataclasses_are_dicts_unless_their_class_is_given(roun
     assert type(round_trip(Point(1, 2), types=[Point])) is Point
 
 
+@dataclasses.dataclass
+class Doubling:
+    x: int
+    half: float = 0.0
+
+    def __post_init__(self):
+        self.half, self.x, self.made = self.x / 2, self.x * 2, True
+
+
+def test_a_dataclass_comes_back_with_what_was_saved_whatever_its_init_does(round_trip):
+    back = round_trip({"o": Doubling(3)}, types=[Doubling])["o"]
+    assert (back.x, back.half, back.made) == (6, 1.5, True)
+
+
 def test_a_class_may_have_moved_or_be_named_by_the_caller(round_trip):
     moved = type("State", (State,), {"__module__": "elsewhere"})
     moved = dataclasses.dataclass(moved)

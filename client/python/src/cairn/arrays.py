@@ -145,6 +145,21 @@ def memory_identity(array: npt.NDArray[Any]) -> Hashable:
     return ("host", pointer, array.shape, array.strides, dtypes.of_numpy(array.dtype), array.dtype.byteorder == ">")
 
 
+def overlaps_itself(shape: Sequence[int], strides: Sequence[int], step: int) -> bool:
+    """Whether elements may share memory, as in what ``expand`` and ``as_strided`` make.
+
+    :param step: from one element to the next, in the unit of `strides`.
+    """
+    if 0 in shape:
+        return False
+    reach = step  # Of what the axes so far span.
+    for stride, length in sorted((abs(stride), length) for stride, length in zip(strides, shape, strict=True) if length > 1):
+        if stride < reach:
+            return True
+        reach += stride * (length - 1)
+    return False
+
+
 def numpy_part(
     array: npt.NDArray[Any], offset: tuple[int, ...] | None = None, extent: tuple[int, ...] | None = None
 ) -> Part:
@@ -174,5 +189,12 @@ def _from_dlpack(leaf: Any, path: str) -> Source:
         )
     if memory.contiguous:
         return Source(memory.dtype, memory.shape, (Part(memory),), ("object", id(leaf)))
-    array = np.from_dlpack(leaf)
+    try:
+        array = np.from_dlpack(leaf)
+    except (BufferError, TypeError, ValueError, RuntimeError) as error:
+        raise InvalidArgumentError(
+            f'"{path}": a {type(leaf).__name__} of {memory.dtype} that does not lie in C order, and NumPy cannot copy it: '
+            f"{error}; make it contiguous first",
+            metadata={"path": path},
+        ) from None
     return Source(memory.dtype, memory.shape, (numpy_part(array),), ("object", id(leaf)))

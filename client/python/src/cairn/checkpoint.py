@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import pathlib
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cairn import _native, records
-from cairn.errors import NotFoundError
+from cairn.errors import NotFoundError, naming
 from cairn.report import checkpoint_html, checkpoint_text, listing_html, listing_text
 from cairn.weights import Weights, weights_of
 
@@ -267,3 +268,15 @@ class CheckpointList(list[Checkpoint]):
 
     def _repr_html_(self) -> str:
         return listing_html(self)
+
+
+def ref_of(ref: str | Checkpoint) -> str:
+    """What the daemon is asked for."""
+    if not isinstance(ref, (str, Checkpoint)):
+        raise TypeError(f'ref: expected a text as "NAME@STEP" or a cairn.Checkpoint, found {type(ref).__name__}')
+    return f"uid:{ref.uid}" if isinstance(ref, Checkpoint) else ref
+
+
+def named(ref: str | Checkpoint) -> contextlib.AbstractContextManager[None]:
+    """Errors within it speak of NAME@STEP where the daemon speaks of the uid."""
+    return naming(f"uid:{ref.uid}", ref.ref) if isinstance(ref, Checkpoint) else contextlib.nullcontext()

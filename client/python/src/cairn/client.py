@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from cairn import _native, dtypes, files, records
-from cairn.checkpoint import Checkpoint, CheckpointList
+from cairn.checkpoint import Checkpoint, CheckpointList, named, ref_of
 from cairn.convert import ConvertResult, convert
 from cairn.diff import DiffReport, DiffResult, RecoverResult, Side, diff, recover, write_diff
 from cairn.errors import FailedPreconditionError, InvalidArgumentError
 from cairn.files import FilesResult
 from cairn.load import BoxLike, LoadRequest, load
+from cairn.options import options_after_client, options_of
 from cairn.progress import Meter, ProgressCallback, Reporter
 from cairn.results import GarbageReport, ServerInfo, Verification
 from cairn.save import NO_TREE, AssetContent, SaveRequest, SaveResult, save, who
@@ -129,7 +130,7 @@ class Client:
             Arrays are borrowed, so they must not change before this returns.
         :param assets: files to be carried along: name to bytes, or to the path of a file.
         :param metadata: texts by texts, shown by ``ls`` and ``show``; 64 KiB in all.
-        :param tag: labels that shall point to the checkpoint when it is there.
+        :param tag: labels that shall point to the checkpoint when it is there. Not with ``commit=False``.
         :param parent: what this checkpoint comes from: a ref, a :class:`Checkpoint`, or ``"previous"``, which is the
             highest step of this name below this one, if there is one (a checkpoint that is called so is
             ``"previous@latest"``). The daemon stores what is nearly equal to it as the difference. It may be deleted
@@ -172,7 +173,7 @@ class Client:
             metadata=dict(metadata or {}),
             parent=f"uid:{parent.uid}" if isinstance(parent, Checkpoint) else parent,
             parent_tree=parent_tree,
-            tags=(tag,) if isinstance(tag, str) else tuple(tag),
+            tags=_texts("tag", tag),
             overwrite=overwrite,
             session_key=session_key,
             resume=resume,
@@ -218,7 +219,7 @@ class Client:
             JAX arrays cannot be changed: all of them comes.
         :param strict: whether `into` and what is selected must have the same paths.
         :param boxes: of these tensors (shown key path, or tuple) only that part: slices, as ``np.s_[0:2, :]`` makes
-            them.
+            them, that lie within it.
         :param types: named tuples and dataclasses that may be made again; others come back as dicts of their fields. A
             mapping gives a class for another name: ``{"old.module:State": State}``.
         :param framework: what new arrays are: ``"numpy"``, ``"torch"`` or ``"jax"``.
@@ -256,8 +257,8 @@ class Client:
         if streams < 1:
             raise InvalidArgumentError(f"streams: {streams}; expected at least 1")
         request = LoadRequest(
-            ref=f"uid:{ref.uid}" if isinstance(ref, Checkpoint) else ref,
-            select=(select,) if isinstance(select, str) else tuple(select),
+            ref=ref_of(ref),
+            select=_texts("select", select),
             dtype=None if dtype is None or match else _float_name(dtype),
             match=match,
             boxes={_path(path): box for path, box in (boxes or {}).items()},
@@ -268,7 +269,7 @@ class Client:
             streams=streams,
             have=have if have is None or isinstance(have, str) else f"uid:{have.uid}",
         )
-        with Reporter(progress, f"load {shown}") as callback:
+        with Reporter(progress, f"load {shown}") as callback, named(ref):
             return load(self, request, into, has_into, callback)
 
     def ls(self, name: str = "", *, metadata: Mapping[str, str] | None = None) -> CheckpointList:
@@ -286,7 +287,7 @@ class Client:
             found = [c for c in found if c.name == name or c.name.startswith(f"{name}/")]
         return CheckpointList(found)
 
-    def show(self, ref: str) -> Checkpoint:
+    def show(self, ref: str | Checkpoint) -> Checkpoint:
         """A checkpoint with the list of its entries, but without their bytes.
 
         :raises NotFoundError: if there is none.
@@ -297,8 +298,9 @@ class Client:
           w     tensor  float32  2×2    16 B
           lr    value                          0.1
         """
-        checkpoint = Checkpoint(self, self.native.get_checkpoint(ref))
-        _ = checkpoint.entries
+        with named(ref):
+            checkpoint = Checkpoint(self, self.native.get_checkpoint(ref_of(ref)))
+            _ = checkpoint.entries
         return checkpoint
 
     def tag(self, ref: str | Checkpoint, tag: str, *, expected: str | None = None) -> Checkpoint:
@@ -307,7 +309,8 @@ class Client:
         :param expected: uid that the tag must point to now; ``""``: it must not exist.
         :raises AbortedError: if it points elsewhere than `expected`.
         """
-        return Checkpoint(self, self.native.set_tag(_ref(ref), tag, expected_uid=expected))
+        with named(ref):
+            return Checkpoint(self, self.native.set_tag(ref_of(ref), tag, expected_uid=expected))
 
     def untag(self, name: str, tag: str, *, missing_ok: bool = False) -> None:
         """Removes a tag. The checkpoint stays.
@@ -322,7 +325,8 @@ class Client:
         :returns: what was removed.
         :raises NotFoundError: if there is none, and not `missing_ok`.
         """
-        removed = self.native.delete_checkpoint(_ref(ref), allow_missing=missing_ok)
+        with named(ref):
+            removed = self.native.delete_checkpoint(ref_of(ref), allow_missing=missing_ok)
         return None if removed is None else Checkpoint(self, removed)
 
     def verify(self, ref: str | Checkpoint, *, progress: ProgressCallback | bool | None = None) -> Verification:
@@ -332,31 +336,38 @@ class Client:
         >>> client.verify("docs/verify@1").ok
         True
         """
+        asked = ref_of(ref)
         with Reporter(progress, f"verify {ref if isinstance(ref, str) else ref.ref}") as callback:
             meters: dict[int, Meter] = {}
 
             def report(done: int, total: int) -> None:
                 meters.setdefault(total, Meter(total, callback)).update(done)
 
-            found = self.native.verify(_ref(ref), progress=report if callback is not None else None)
+            with named(ref):
+                found = self.native.verify(asked, progress=report if callback is not None else None)
         return Verification.of(self, found)
 
+    @options_of(convert)
     def convert(self, source: str | os.PathLike[str], target: str | os.PathLike[str], **options: Any) -> ConvertResult:
         """:func:`cairn.convert` between files and checkpoints of this daemon, with its options."""
         return convert(source, target, client=self, **options)
 
+    @options_of(diff)
     def diff(self, base: Side, target: Side, **options: Any) -> DiffReport:
         """:func:`cairn.diff` of checkpoints of this daemon and of files, with its options."""
         return diff(base, target, client=self, **options)
 
+    @options_of(write_diff)
     def write_diff(self, base: Side, target: Side, output: str | os.PathLike[str], **options: Any) -> DiffResult:
         """:func:`cairn.write_diff` between checkpoints of this daemon and files, with its options."""
         return write_diff(base, target, output, client=self, **options)
 
+    @options_of(recover)
     def recover(self, base: Side, diff: Side, output: str | os.PathLike[str], **options: Any) -> RecoverResult:
         """:func:`cairn.recover` between checkpoints of this daemon and files, with its options."""
         return recover(base, diff, output, client=self, **options)
 
+    @options_after_client(files.export)
     def export(self, ref: str | Checkpoint, path: str | os.PathLike[str], **options: Any) -> FilesResult:
         """Writes a checkpoint as a file or folder here, whose format the daemon makes.
 
@@ -393,8 +404,9 @@ class Client:
         >>> client.export("docs/export@1", tmp_path / "v.npz", rename={"w": "v"}).entries
         1
         """
-        return files.export(self, _ref(ref), path, **options)
+        return files.export(self, ref, path, **options)
 
+    @options_after_client(files.import_)
     def import_(self, path: str | os.PathLike[str], ref: str, **options: Any) -> FilesResult:
         """Saves a file or folder that is here as a checkpoint; the daemon reads its format, of what it asks for.
 
@@ -442,8 +454,13 @@ class Client:
         return ServerInfo.of(self.native.server_info())
 
 
-def _ref(ref: str | Checkpoint) -> str:
-    return f"uid:{ref.uid}" if isinstance(ref, Checkpoint) else ref
+def _texts(name: str, given: str | Sequence[str] | None) -> tuple[str, ...]:
+    if isinstance(given, str):
+        return (given,)
+    texts = () if given is None else given
+    if not isinstance(texts, Iterable) or not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"{name}: expected a text or several, found {given!r}")
+    return tuple(texts)
 
 
 def _path(path: str | tuple[str | int, ...]) -> tuple[str | int, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cairn import _native, dtypes, recipe
-from cairn.checkpoint import Checkpoint
+from cairn.checkpoint import Checkpoint, named, ref_of
 from cairn.errors import InvalidArgumentError
 from cairn.progress import Meter, ProgressCallback, Reporter
 from cairn.save import who
@@ -38,7 +38,7 @@ class FilesResult:
 
 def export(
     client: Client,
-    ref: str,
+    ref: str | Checkpoint,
     path: str | os.PathLike[str],
     *,
     format: str = "",
@@ -64,10 +64,11 @@ def export(
     progress: ProgressCallback | bool | None = None,
 ) -> FilesResult:
     """See :meth:`cairn.Client.export`."""
-    with Reporter(progress, f"export {ref}") as callback:
+    label = ref.ref if isinstance(ref, Checkpoint) else ref
+    with Reporter(progress, f"export {label}") as callback, named(ref):
         found = _native.export_files(
             client.native,
-            ref,
+            ref_of(ref),
             _text(path),
             format=format,
             select=recipe.patterns(select),

@@ -6,6 +6,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cairn import _native, dtypes, records
 from cairn.errors import TreeMismatchError
 from cairn.sinks import FilledSink, as_number, fill_sink, number_sink
@@ -60,10 +62,14 @@ class _Planner:
         self._missing: list[str] = []
         self._mismatched: list[str] = []
         self._by_memory: dict[Hashable, PlannedTensor] = {}
+        self._below: dict[Path, list[tuple[Path, Any]]] = {}
+        """Leaves below an entry that is a list, tuple or dict as one value."""
 
     def run(self, tree: Any, strict: bool) -> Plan:
         for path, leaf in leaves(tree).items():
             self._leaf(path, leaf)
+        for holder, below in self._below.items():
+            self._replace(holder, below)
         unexpected = [
             _native.format_path(path)
             for path, entry in self._index.entries.items()
@@ -82,10 +88,9 @@ class _Planner:
             holder = self._holder(path)
             if holder is not None:
                 if holder in self._index.chosen:
-                    self._plan.values[holder] = self._index.entries[holder].value
-                    self._used.add(holder)
+                    self._below.setdefault(holder, []).append((path, leaf))
             elif not _is_empty(leaf):
-                self._missing.append(_native.format_path(path))
+                self._missing.append(_native.format_path(path) or "(the tree itself)")
             return
         if path not in self._index.chosen:
             return
@@ -105,6 +110,15 @@ class _Planner:
             self._mismatched.append(f'"{shown}": expected {_kind(leaf)}, found {_tensor(found.dtype, found.shape)}')
         else:
             self._tensor(path, shown, sink)
+
+    def _replace(self, holder: Path, below: list[tuple[Path, Any]]) -> None:
+        """The whole container by the value; but arrays are to be filled, and are no part of a value."""
+        self._used.add(holder)
+        arrays = [path for path, leaf in below if _is_array(leaf, path)]
+        if arrays:
+            self._missing += map(_native.format_path, arrays)
+        else:
+            self._plan.values[holder] = self._index.entries[holder].value
 
     def _holder(self, path: Path) -> Path | None:
         """The entry above that is a list, tuple or dict as one value."""
@@ -142,7 +156,7 @@ class _Planner:
             note = f", cast to {cast}" if cast else ""
             hint = (
                 '; dtype="match" casts floats to what the tree has'
-                if sink.shape == shape and is_float and not cast
+                if sink.shape == shape and is_float and not cast and dtypes.is_float(sink.dtype)
                 else ""
             )
             self._mismatched.append(
@@ -192,6 +206,11 @@ def _is_empty(leaf: Any) -> bool:
     if records.is_record(leaf):
         return not records.fields_of(leaf)
     return is_container(leaf) and len(leaf) == 0
+
+
+def _is_array(leaf: Any, path: Path) -> bool:
+    """To be filled, or why it cannot be; NumPy's scalars count as numbers."""
+    return not isinstance(leaf, np.generic) and fill_sink(leaf, _native.format_path(path)) is not None
 
 
 def _kind(leaf: Any) -> str:

@@ -75,8 +75,9 @@ def fetch_index(client: Client, ref: str, select: Sequence[str]) -> Index:
     entries = {e.path: e for e in client.native.list_entries(pinned) if e.kind != "asset"}
     chosen = set(entries)
     if select:
-        chosen = {e.path for e in client.native.list_entries(pinned, select=select) if e.kind != "asset"}
-        _check_patterns(client, checkpoint, select)
+        with naming(pinned, checkpoint.ref):
+            chosen = {e.path for e in client.native.list_entries(pinned, select=select) if e.kind != "asset"}
+            _check_patterns(client, checkpoint, select)
     return Index(checkpoint, entries, chosen, records.decode(checkpoint.metadata))
 
 
@@ -194,5 +195,11 @@ def _resolve_box(index: Index, path: Path, box: BoxLike) -> Box:
             f'boxes: "{shown}" has shape {shape}; expected at most {len(shape)} slices of step 1, found {box!r}'
         )
     slices += (slice(None),) * (len(shape) - len(slices))
+    for s, n in zip(slices, shape, strict=True):
+        bounds = [bound for bound in (s.start, s.stop) if bound is not None]
+        if not all(isinstance(bound, (int, np.integer)) and -n <= bound <= n for bound in bounds):
+            raise InvalidArgumentError(
+                f'boxes: "{shown}" has shape {shape}; {s.start}:{s.stop} does not lie within {n}', metadata={"path": shown}
+            )
     ranges = [range(*s.indices(n)) for s, n in zip(slices, shape, strict=True)]
     return tuple(r.start for r in ranges), tuple(len(r) for r in ranges)

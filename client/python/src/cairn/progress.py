@@ -105,6 +105,8 @@ class Reporter:
     """What ``progress=`` asks for, as a context: a callable, True (a line on standard error), or nothing."""
 
     def __init__(self, progress: ProgressCallback | bool | None, label: str) -> None:
+        if not (progress is None or isinstance(progress, bool) or callable(progress)):
+            raise TypeError(f"progress: {progress!r}; expected a function of a cairn.Progress, True or None")
         self._line = Line(label) if progress is True else None
         self.callback: ProgressCallback | None = self._line or (progress if callable(progress) else None)
 

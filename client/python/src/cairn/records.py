@@ -147,8 +147,9 @@ def make(kind: type, fields: dict[str, Any], path: str) -> Any:
             f'"{path}": cannot make a {name_of(kind)}: {error}; fields that are not saved need defaults, or give a '
             "whole object in into="
         ) from None
-    for name in fields.keys() - given:
-        object.__setattr__(made, name, fields[name])
+    # Also those that were given: __post_init__ may have changed them, and what was saved is what it made of them.
+    for name, value in fields.items():
+        object.__setattr__(made, name, value)
     return made
 
 

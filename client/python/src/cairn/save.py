@@ -7,6 +7,7 @@ import getpass
 import os
 import secrets
 import socket
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -31,6 +32,7 @@ AssetContent: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str
 """The bytes of a file, or its path."""
 
 _MOST_KEYS = 20
+_MOST_NAME_BYTES = 4096  # As it is shown.
 
 
 class _Missing:
@@ -94,6 +96,10 @@ class SaveRequest:
         return self.resume or self.session_key is not None
 
     def check(self) -> None:
+        if not isinstance(self.writer, int) or not isinstance(self.writers, int):
+            raise TypeError(f"writer {self.writer!r} of writers {self.writers!r}; expected two ints")
+        if self.writers < 1:
+            raise InvalidArgumentError(f"writers: {self.writers}; expected at least 1")
         if not 0 <= self.writer < self.writers:
             raise InvalidArgumentError(f"writer {self.writer} of {self.writers}; expected 0 to {self.writers - 1}")
         if self.writers > 1 and not self.session_key:
@@ -108,6 +114,43 @@ class SaveRequest:
         for key, value in self.metadata.items():
             if not isinstance(key, str) or not isinstance(value, str):
                 raise InvalidArgumentError(f"metadata {key!r}: {value!r}; expected texts by texts")
+        if self.tags and not self.commit:
+            raise InvalidArgumentError(
+                f"{self.ref}: tag={list(self.tags)} needs a checkpoint, and commit=False makes none; use Client.tag() after "
+                "Client.commit()"
+            )
+        for tag in self.tags:
+            self._check_tag(tag)
+        for name, content in self.assets.items():
+            self._check_asset(name, content)
+
+    @property
+    def ref(self) -> str:
+        return f"{self.name}@{self.step}"
+
+    def _check_tag(self, tag: str) -> None:
+        """Before the save, since it cannot be taken back after it."""
+        try:
+            known = tag != "latest" and _native.parse_ref(f"x@{tag}")[2] == tag
+        except (InvalidArgumentError, TypeError):
+            known = False
+        if not known or not tag:
+            raise InvalidArgumentError(
+                f"{self.ref}: tag {tag!r}: expected a letter followed by letters, digits, '.', '_' and '-', 128 in all, and not "
+                '"latest"'
+            )
+
+    def _check_asset(self, name: str, content: AssetContent) -> None:
+        if not isinstance(name, str) or not name or len(_native.format_path((name,)).encode()) > _MOST_NAME_BYTES:
+            shown = name if not isinstance(name, str) or len(name) <= 64 else f"{name[:64]}..."
+            raise InvalidArgumentError(
+                f"{self.ref}: the name of an asset is a text of 1 to {_MOST_NAME_BYTES} bytes, found {shown!r}"
+            )
+        if isinstance(content, (str, os.PathLike)) and not stat.S_ISREG(os.stat(content).st_mode):
+            found = "a folder" if os.path.isdir(content) else "something else"
+            raise InvalidArgumentError(
+                f'{self.ref}: asset "{name}": {os.fspath(content)}: expected a regular file, found {found}'
+            )
 
 
 def save(client: Client, request: SaveRequest, node: Any, progress: ProgressCallback | None) -> SaveResult:
@@ -158,7 +201,7 @@ def save(client: Client, request: SaveRequest, node: Any, progress: ProgressCall
             checkpoint = client.native.set_tag(f"uid:{checkpoint.uid}", tag)
     meter.update(total, already=done.skipped_bytes)
     return SaveResult(
-        f"{request.name}@{request.step}",
+        request.ref,
         writer.session.session_id,
         None if checkpoint is None else Checkpoint(client, checkpoint),
         total,
@@ -226,7 +269,7 @@ def _open(
         if not request.resume:
             break
     raise FailedPreconditionError(
-        f'{request.name}@{request.step}: the save session with the key "{used}" has ended without leaving a '
+        f'{request.ref}: the save session with the key "{used}" has ended without leaving a '
         "checkpoint; choose another session_key",
         reason="SESSION_ENDED",
     )

@@ -250,4 +250,6 @@ def _fill_numpy(array: npt.NDArray[Any], leaf: Any) -> FilledSink | str:
         return f"an array of dtype {array.dtype}, which Cairn lacks"
     if not array.flags.writeable:
         return "a read-only array"
+    if arrays.overlaps_itself(array.shape, array.strides, array.itemsize):
+        return "an array whose elements share memory"
     return FillNumpy(array, name, tuple(int(n) for n in array.shape), None, leaf)

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from cairn import _native, dtypes, torch_arrays
+from cairn import _native, arrays, dtypes, torch_arrays
 from cairn.sinks import Box, FilledSink
 
 
@@ -101,4 +101,6 @@ def fill_torch(tensor: Any, shape: tuple[int, ...] | None, box: Box | None, leaf
         return ReplaceMeta(leaf, name, own)
     if torch.is_inference(tensor) and not torch.is_inference_mode_enabled():
         return "a tensor made in inference mode"
+    if arrays.overlaps_itself(tuple(tensor.shape), tensor.stride(), 1):
+        return "a tensor whose elements share memory"
     return FillTorch(tensor, name, own if shape is None else shape, box, leaf)

@@ -31,6 +31,10 @@ PLAIN = (type(None), bool, int, float, complex, str, bytes, _native.Opaque)
 _MOST_VALUE_BYTES = 900 << 10  # What travels in the header of a message, which has 1 MiB.
 _MOST_SEQUENCE_BYTES = 64 << 10
 _MOST_DEPTH = 60
+_MOST_SEGMENTS = 64
+_MOST_PATH_BYTES = 4096
+_MOST_DIMENSIONS = 32
+_MOST_INT_BITS = 1_000_000  # Its decimal digits are made in quadratic time: a second.
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,7 @@ class _Flattener:
             flat.types[()] = "leaf"
 
     def _visit(self, node: Any, path: Path) -> None:
+        check_path(path)
         if node is ELSEWHERE:
             return
         if isinstance(node, PLAIN) and not isinstance(node, enum.Enum) and not _is_array(node):
@@ -131,6 +136,11 @@ class _Flattener:
         if source is None:
             raise InvalidArgumentError(
                 f"{_at(path)}: {_unsupported(node)}", metadata={"path": _native.format_path(path)}
+            )
+        if len(source.shape) > _MOST_DIMENSIONS:
+            raise InvalidArgumentError(
+                f"{_at(path)}: {len(source.shape)} dimensions; expected at most {_MOST_DIMENSIONS}",
+                metadata={"path": _native.format_path(path)},
             )
         self._keep.append(node)
         if source.identity is not None:
@@ -184,6 +194,25 @@ class _Flattener:
         self._flat.items.append(Value(path, value))
 
 
+def check_path(path: Path) -> None:
+    """What the daemon would refuse later.
+
+    :raises InvalidArgumentError: for a key path that is too deep or too long.
+    """
+    if len(path) > _MOST_SEGMENTS:
+        raise InvalidArgumentError(f'"{_short(path)}": nested deeper than {_MOST_SEGMENTS}')
+    longest = sum(4 * len(segment) + 3 if isinstance(segment, str) else 23 for segment in path)
+    if longest > _MOST_PATH_BYTES and (size := len(_native.format_path(path).encode())) > _MOST_PATH_BYTES:
+        raise InvalidArgumentError(
+            f'"{_short(path)}": a key path of {size} bytes; expected at most {_MOST_PATH_BYTES}'
+        )
+
+
+def _short(path: Path) -> str:
+    shown = _native.format_path(path)
+    return shown if len(shown) <= 64 else f"{shown[:64]}..."
+
+
 def is_container(node: Any) -> bool:
     """A node of a tree, as opposed to a leaf."""
     if isinstance(node, (list, tuple, Mapping)):
@@ -224,6 +253,11 @@ def _plain_leaf(node: Any, path: Path) -> Any:
             raise InvalidArgumentError(
                 f"{_at(path)}: {kind.__name__} of {len(node)}, and a value has at most {_MOST_VALUE_BYTES} bytes; save "
                 "it as an asset, or as np.frombuffer(...)"
+            )
+        if isinstance(node, int) and node.bit_length() > _MOST_INT_BITS:
+            raise InvalidArgumentError(
+                f"{_at(path)}: an int of {node.bit_length()} bits, and a value has at most {_MOST_INT_BITS}; save it as "
+                "np.frombuffer(number.to_bytes(...))"
             )
         return node if type(node) is kind else kind(node)
     if isinstance(node, _native.Opaque):

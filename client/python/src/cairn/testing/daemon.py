@@ -78,6 +78,7 @@ class Server:
         self._port = port
         self._options = dict(options)
         self._process: subprocess.Popen[bytes] | None = None
+        self._owner = os.getpid()
         self._reader: threading.Thread | None = None
         self._daemon_pid: int | None = None
         self._ready = threading.Event()
@@ -93,6 +94,11 @@ class Server:
     def data_dir(self) -> pathlib.Path:
         """Where it keeps its data. Removed in the end."""
         return self._folder / "data"
+
+    @property
+    def is_mine(self) -> bool:
+        """Not so in a forked child of the process that made it."""
+        return os.getpid() == self._owner
 
     @property
     def log(self) -> str:
@@ -168,7 +174,7 @@ class Server:
 
     def _end(self, signum: signal.Signals) -> None:
         process, self._process = self._process, None
-        if process is None:
+        if process is None or not self.is_mine:  # It is the parent's.
             return
         if self._daemon_pid is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -227,7 +233,8 @@ def server(
         yield running
     finally:
         running.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+        if running.is_mine:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _text(value: Any) -> str:
