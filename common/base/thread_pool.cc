@@ -83,6 +83,25 @@ void SerialQueue::Schedule(std::function<void()> work) {
   state_->pool->Schedule([state = state_] { RunNext(state); });
 }
 
+bool SerialQueue::RunHere(absl::FunctionRef<void()> work) {
+  const std::shared_ptr<State> state = state_;  // The queue may go meanwhile.
+  {
+    absl::MutexLock lock(&state->mu);
+    if (state->running) return false;
+    state->running = true;
+  }
+  work();
+  {
+    absl::MutexLock lock(&state->mu);
+    if (state->queue.empty()) {
+      state->running = false;
+      return true;
+    }
+  }
+  state->pool->Schedule([state] { RunNext(state); });
+  return true;
+}
+
 void SerialQueue::RunNext(const std::shared_ptr<State>& state) {
   std::function<void()> work;
   {

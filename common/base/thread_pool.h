@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/synchronization/mutex.h"
 
 namespace cairn {
@@ -48,6 +49,9 @@ class SerialQueue {
  public:
   explicit SerialQueue(ThreadPool* pool);
   void Schedule(std::function<void()> work);
+  // Runs `work` in the calling thread, if nothing is queued or running; what is scheduled meanwhile comes after it, on the pool.
+  // False if there is something: then nothing was done.
+  bool RunHere(absl::FunctionRef<void()> work);
 
  private:
   struct State;

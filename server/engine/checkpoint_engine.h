@@ -67,7 +67,7 @@ struct VerifyReport {
 // The storage engine: it knows in which order things become durable (objects, then manifest, then the registry's row)
 // and keeps no state that another daemon on the same store and registry would need. Transport-free.
 //
-// Thread-safe. Every call may block on disk and database: run them on a pool, never on a gRPC thread.
+// Thread-safe. Every call may block on disk and database: run them on a pool, not on a gRPC thread (the exception: decision 0018).
 class CheckpointEngine {
  public:
   // `clock` outlives the engine.

@@ -32,6 +32,10 @@ constexpr uint64_t kDeltaChunks = 5;
 // Three parties touch a stream: gRPC's threads (OnReadDone, OnWriteDone, OnCancel), which parse and check but never
 // block; the stream's own serial queue on the I/O pool, which feeds the upload; and whoever gives budget back. Writes
 // and Finish are started by the queue alone, so they need no lock; reads by the queue or inside OnReadDone.
+//
+// Where storage is memory, one of gRPC's threads at a time does the queue's work itself for what it has just received: another one
+// goes on receiving meanwhile. The bytes are in its processor's cache, and the pages that they came in, which are free
+// again, are those that they are written to.
 class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>, public ActiveStream {
  public:
   PutTensorReactor(grpc::CallbackServerContext* context, ServiceContext& service)
@@ -83,9 +87,20 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
       });
       return;
     }
+    const bool plain = step->has_chunk && !step->finish && !step->flush && !step->delta.has_value();
     const bool room = Enqueue(*std::move(step));
-    ScheduleDrain();
+    if (!plain || !service_.options.storage_in_memory) {
+      ScheduleDrain();
+      if (room) ReadNext();
+      return;
+    }
     if (room) ReadNext();
+    if (service_.receiver_stores.exchange(true)) {
+      ScheduleDrain();
+      return;
+    }
+    DrainHere();
+    service_.receiver_stores = false;
   }
 
   void OnWriteDone(bool ok) override {
@@ -151,6 +166,15 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
       draining_ = true;
     }
     queue_.Schedule([self = self_] { self->Drain(); });
+  }
+
+  void DrainHere() ABSL_LOCKS_EXCLUDED(mu_) {
+    {
+      absl::MutexLock lock(&mu_);
+      if (draining_) return;
+      draining_ = true;
+    }
+    if (!queue_.RunHere([this] { Drain(); })) queue_.Schedule([self = self_] { self->Drain(); });
   }
 
   // Returns whether the next message may be read at once; if not, Drain() will read it.

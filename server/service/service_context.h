@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 
@@ -20,6 +21,7 @@ struct ServiceOptions {
   absl::Duration stream_idle_timeout = absl::Minutes(2);
   std::string version = "unknown";
   absl::Time start_time;
+  bool storage_in_memory = false;  // Writing waits for no device.
 };
 
 // What every call needs. All of it outlives the gRPC server.
@@ -40,6 +42,7 @@ struct ServiceContext {
   std::string scratch_folder = {};           // For files without a name, which are gone with their job.
   FinishedConversions conversions = {};      // Of Convert, into files.
   const FileGiver* files = nullptr;          // Gives GetTensor's callers files to read from; null: they are sent all bytes.
+  std::atomic<bool> receiver_stores = false;  // A thread of gRPC's stores what it received: one at a time, the others stay free.
 };
 
 }  // namespace cairn

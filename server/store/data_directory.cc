@@ -1,8 +1,10 @@
 #include "server/store/data_directory.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -139,6 +141,11 @@ absl::StatusOr<DataDirectory> OpenDataDirectory(absl::string_view path) {
   CAIRN_ASSIGN_OR_RETURN(UniqueFd lock, TakeLock(directory));
   CAIRN_RETURN_IF_ERROR(CheckVersion(directory));
   return DataDirectory(std::move(directory), std::move(lock));
+}
+
+bool LiesInMemory(const std::string& path) {
+  struct statfs info;
+  return ::statfs(path.c_str(), &info) == 0 && (info.f_type == TMPFS_MAGIC || info.f_type == RAMFS_MAGIC);
 }
 
 }  // namespace cairn

@@ -36,4 +36,8 @@ class DataDirectory {
 //   NOT_FOUND            its parent is missing
 absl::StatusOr<DataDirectory> OpenDataDirectory(absl::string_view path);
 
+// Whether what is written below `path` goes to memory (tmpfs, ramfs), so that no device is waited for. False where that is not
+// known.
+bool LiesInMemory(const std::string& path);
+
 }  // namespace cairn

@@ -42,7 +42,7 @@ class ObjectWriter {
 // 512 bytes (INVALID_ARGUMENT otherwise). No key shall be a folder of another one ("a" beside "a/b"): a store may
 // refuse the later of the two with FAILED_PRECONDITION, at Create() or Seal().
 //
-// Thread-safe. Calls block; run them on the I/O pool, never on a gRPC thread. Error codes are part of the contract:
+// Thread-safe. Calls block; run them on the I/O pool, not on a gRPC thread (the exception: decision 0018). Error codes are part of the contract:
 //   NOT_FOUND           no such object
 //   ALREADY_EXISTS      the key is taken (objects are immutable) by an object that is sealed and durable
 //   OUT_OF_RANGE        a range that leaves the object

@@ -166,6 +166,50 @@ TEST(SerialQueue, ABusyQueueDoesNotKeepAnotherOneWaiting) {
   EXPECT_THAT(order, ::testing::ElementsAre("busy", "other", "busy", "busy"));
 }
 
+TEST(SerialQueue, RunsWorkInTheCallersThreadWhereNothingElseRuns) {
+  ThreadPool pool("test", 2);
+  SerialQueue queue(&pool);
+  std::vector<std::string> order;  // Needs no lock if the queue keeps its word.
+  absl::Notification after;
+  const std::thread::id here = std::this_thread::get_id();
+  EXPECT_TRUE(queue.RunHere([&] {
+    EXPECT_EQ(std::this_thread::get_id(), here);
+    queue.Schedule([&] {
+      order.push_back("after");
+      EXPECT_NE(std::this_thread::get_id(), here);
+      EXPECT_FALSE(queue.RunHere([&] { order.push_back("never"); }));
+      after.Notify();
+    });
+    EXPECT_FALSE(queue.RunHere([&] { order.push_back("never"); }));
+    order.push_back("here");
+  }));
+  after.WaitForNotification();
+  EXPECT_THAT(order, ::testing::ElementsAre("here", "after"));
+}
+
+TEST(SerialQueue, WorkInManyThreadsIsNeverAtOnce) {
+  ThreadPool pool("test", 3);
+  SerialQueue queue(&pool);
+  constexpr int kThreads = 4, kEach = 2000;
+  int counted = 0;  // Without a lock.
+  absl::BlockingCounter all(kThreads * kEach);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < kEach; ++i) {
+        const auto work = [&] {
+          ++counted;
+          all.DecrementCount();
+        };
+        if (!queue.RunHere(work)) queue.Schedule(work);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  all.Wait();
+  EXPECT_EQ(counted, kThreads * kEach);
+}
+
 TEST(SerialQueue, MayBeDestroyedBeforeItsWorkRuns) {
   std::atomic<int> ran{0};
   absl::Notification go;

@@ -1,6 +1,8 @@
 #include "server/store/data_directory.h"
 
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -141,6 +143,14 @@ TEST_F(DataDirectoryTest, RefusesADirectoryThatMayNotBeWritten) {
   fs::permissions(path(), static_cast<fs::perms>(0755));
   EXPECT_THAT(status, StatusIs(absl::StatusCode::kPermissionDenied,
                                AllOf(HasSubstr(path()), HasSubstr("allow user"))));
+}
+
+TEST(DataDirectory, KnowsWhatLiesInMemory) {
+  EXPECT_FALSE(LiesInMemory("/proc"));
+  EXPECT_FALSE(LiesInMemory("/nowhere/at/all"));
+  struct statfs shared;
+  if (::statfs("/dev/shm", &shared) != 0 || shared.f_type != TMPFS_MAGIC) GTEST_SKIP() << "/dev/shm is no tmpfs here";
+  EXPECT_TRUE(LiesInMemory("/dev/shm"));
 }
 
 }  // namespace
