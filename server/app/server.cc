@@ -109,7 +109,7 @@ class ServerImpl final : public Server {
     service.stream_idle_timeout = options_.stream_idle_timeout;
     service.version = kVersion;
     service.start_time = absl::Now();
-    service.storage_in_memory = LiesInMemory(directory_.path());
+    service.storage_in_memory = LiesInMemory(absl::StrCat(directory_.path(), "/objects"));
     CAIRN_ASSIGN_OR_RETURN(file_roots_, AllowedRoots::Make(absl::StrSplit(options_.file_roots, ',', absl::SkipWhitespace())));
     CAIRN_ASSIGN_OR_RETURN(AllowedUrls urls, AllowedUrls::Make(absl::StrSplit(options_.allowed_urls, ',', absl::SkipWhitespace())));
     file_roots_.AllowUrls(std::move(urls));

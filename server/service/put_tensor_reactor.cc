@@ -1,5 +1,6 @@
 #include "server/service/put_tensor_reactor.h"
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,6 +29,11 @@ constexpr uint64_t kWindowBytes = 4u << 20;
 constexpr size_t kWindowSteps = 1024;
 // What it takes to apply a delta, in chunks: its bytes in one piece, the base, and the decoder's positions, values and planes.
 constexpr uint64_t kDeltaChunks = 5;
+
+// Bytes to be stored, and nothing else.
+bool IsPlain(const PutStep& step) {
+  return step.has_chunk && !step.open.has_value() && !step.delta.has_value() && !step.finish && !step.flush && !step.close;
+}
 
 // Three parties touch a stream: gRPC's threads (OnReadDone, OnWriteDone, OnCancel), which parse and check but never
 // block; the stream's own serial queue on the I/O pool, which feeds the upload; and whoever gives budget back. Writes
@@ -87,7 +93,7 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
       });
       return;
     }
-    const bool plain = step->has_chunk && !step->finish && !step->flush && !step->delta.has_value();
+    const bool plain = IsPlain(*step);
     const bool room = Enqueue(*std::move(step));
     if (!plain || !service_.options.storage_in_memory) {
       ScheduleDrain();
@@ -174,7 +180,7 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
       if (draining_) return;
       draining_ = true;
     }
-    if (!queue_.RunHere([this] { Drain(); })) queue_.Schedule([self = self_] { self->Drain(); });
+    if (!queue_.RunHere([this] { Drain(/*here=*/true); })) queue_.Schedule([self = self_] { self->Drain(); });
   }
 
   // Returns whether the next message may be read at once; if not, Drain() will read it.
@@ -209,12 +215,17 @@ class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
 
   // On the queue from here on.
 
-  void Drain() {
+  // `here`: in a thread of gRPC's, which stores bytes and hands everything else over to the pool.
+  void Drain(bool here = false) {
     while (!finished_) {
       std::vector<PutStep> steps;
       bool resume = false;
       {
         absl::MutexLock lock(&mu_);
+        if (here && !std::all_of(pending_.begin(), pending_.end(), IsPlain)) {
+          queue_.Schedule([self = self_] { self->Drain(); });
+          return;
+        }
         steps.swap(pending_);
         pending_bytes_ = 0;
         resume = !reading_ && !steps.empty();

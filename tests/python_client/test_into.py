@@ -283,6 +283,22 @@ def test_numbers_are_replaced_by_those_of_a_list_that_is_one_value(client, name)
     assert client.load(f"{name}@1", into={"betas": [0.0, np.float64(0.0)]}) == {"betas": [0.9, 0.95]}
 
 
+def test_arrays_of_no_dimensions_take_the_numbers_of_a_list_that_is_one_value(client, name):
+    client.save(f"{name}@1", {"betas": (0.5, 0.25, 3)})
+    tree = {"betas": (np.zeros(()), np.zeros((), np.float32), 7)}
+    first = tree["betas"][0]
+    assert client.load(f"{name}@1", into=tree)["betas"] == (0.5, 0.25, 3)
+    assert first == 0.5
+    with pytest.raises(cairn.TreeMismatchError, match="missing in the checkpoint"):
+        client.load(f"{name}@1", into={"betas": (np.zeros(()), np.zeros(2), 7)})
+
+
+def test_arrays_in_a_dict_that_is_a_leaf_by_its_keys_are_never_replaced(client, name):
+    client.save(f"{name}@1", {"s": {(0, 1): 1.5}})
+    with pytest.raises(cairn.TreeMismatchError, match='"s": expected a dict with arrays in it'):
+        client.load(f"{name}@1", into={"s": {(0, 1): np.zeros(3)}})
+
+
 def test_memory_whose_elements_are_the_same_is_refused_before_anything_is_filled(client, name):
     torch = pytest.importorskip("torch")
     client.save(f"{name}@1", {"a": np.arange(3.0), "b": np.arange(6.0).reshape(2, 3)})

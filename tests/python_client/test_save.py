@@ -360,8 +360,9 @@ def test_a_tag_is_refused_where_nothing_is_committed(client, name):
         ({}, {"a": "/tmp"}, 'asset "a": /tmp: expected a regular file'),
         ({}, {"x" * 5000: b"1"}, "the name of an asset"),
         ({}, {"": b"1"}, "the name of an asset"),
+        ({}, {"/".join("a" * 65): b"1"}, "the name of an asset.*nested deeper"),
     ],
-    ids=["long key", "deep", "very deep", "rank", "big int", "folder", "long asset name", "asset without a name"],
+    ids=["long key", "deep", "very deep", "rank", "big int", "folder", "long asset name", "asset without a name", "deep asset name"],
 )
 def test_what_cannot_be_saved_is_found_before_the_first_byte_is_sent(client, name, more, assets, match):
     seen = []
@@ -374,3 +375,18 @@ def test_what_cannot_be_saved_is_found_before_the_first_byte_is_sent(client, nam
 def test_arguments_of_the_wrong_kind_are_named(client, name, wrong):
     with pytest.raises((cairn.InvalidArgumentError, TypeError), match=next(iter(wrong))):
         client.save(f"{name}@1", {"x": 1}, **wrong)
+
+
+def test_assets_of_which_another_writer_has_the_files_are_not_looked_for(client, name):
+    more = {"writers": 2, "replicated": True, "session_key": name, "assets": {"a": "/nowhere/at/all"}}
+    result = client.save(f"{name}@1", {"x": np.ones(2), "y": np.ones(2)}, writer=np.int64(1), **more)
+    assert result.checkpoint is None
+    with pytest.raises(FileNotFoundError):
+        client.save(f"{name}@1", {"x": np.ones(2), "y": np.ones(2)}, writer=0, **more)
+    client.abort(result.session_id)
+
+
+def test_tags_and_patterns_may_come_one_by_one(client, name):
+    result = client.save(f"{name}@1", {"x": 1, "y": 2}, tag=(tag for tag in ("a", "b")))
+    assert sorted(client.show(result.checkpoint).tags) == ["a", "b"]
+    assert client.load(f"{name}@1", select=(path for path in ("x",))) == {"x": 1}

@@ -180,6 +180,21 @@ def test_a_dataclass_comes_back_with_what_was_saved_whatever_its_init_does(round
     assert (back.x, back.half, back.made) == (6, 1.5, True)
 
 
+@dataclasses.dataclass
+class Converting:
+    inner: Doubling
+
+    def __post_init__(self):
+        if isinstance(self.inner, dict):
+            self.inner = tuple(self.inner)
+
+
+def test_what_init_makes_something_else_of_stays_so(round_trip):
+    back = round_trip({"o": Converting({"x": 1, "half": 2})}, types=[Converting])["o"]
+    assert back.inner == ("x", "half")
+    assert round_trip({"o": Converting({"x": np.ones(1)})}, types=[Converting])["o"].inner == ("x",)
+
+
 def test_a_class_may_have_moved_or_be_named_by_the_caller(round_trip):
     moved = type("State", (State,), {"__module__": "elsewhere"})
     moved = dataclasses.dataclass(moved)

@@ -33,6 +33,9 @@ namespace {
 constexpr int kSendBuffer = 512 << 10;  // The kernel doubles it.
 
 bool Enlarge(int fd, grpc_socket_mutator*) {
+  int bytes = 0;
+  socklen_t size = sizeof(bytes);
+  if (::getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, &size) == 0 && bytes >= 2 * kSendBuffer) return true;
   // Best effort: a smaller buffer is slower and nothing else.
   (void)::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &kSendBuffer, sizeof(kSendBuffer));
   return true;

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, SupportsIndex
 
 from cairn import _native, dtypes, files, records
 from cairn.checkpoint import Checkpoint, CheckpointList, named, ref_of
@@ -177,8 +178,8 @@ class Client:
             overwrite=overwrite,
             session_key=session_key,
             resume=resume,
-            writer=writer,
-            writers=writers,
+            writer=_index("writer", writer),
+            writers=_index("writers", writers),
             replicated=replicated,
             commit=commit,
             lease=lease,
@@ -454,13 +455,22 @@ class Client:
         return ServerInfo.of(self.native.server_info())
 
 
+def _index(name: str, given: SupportsIndex) -> int:
+    try:
+        return operator.index(given)
+    except TypeError:
+        raise TypeError(f"{name}: expected an int, found {given!r}") from None
+
+
 def _texts(name: str, given: str | Sequence[str] | None) -> tuple[str, ...]:
     if isinstance(given, str):
         return (given,)
-    texts = () if given is None else given
-    if not isinstance(texts, Iterable) or not all(isinstance(text, str) for text in texts):
+    if given is None:
+        return ()
+    texts = tuple(given) if isinstance(given, Iterable) else (given,)
+    if not all(isinstance(text, str) for text in texts):
         raise TypeError(f"{name}: expected a text or several, found {given!r}")
-    return tuple(texts)
+    return texts
 
 
 def _path(path: str | tuple[str | int, ...]) -> tuple[str | int, ...]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cairn import _native, dtypes, records
+from cairn import _native, dtypes, records, template
 from cairn.errors import TreeMismatchError
 from cairn.sinks import FilledSink, as_number, fill_sink, number_sink
 from cairn.template import leaves
@@ -114,11 +114,20 @@ class _Planner:
     def _replace(self, holder: Path, below: list[tuple[Path, Any]]) -> None:
         """The whole container by the value; but arrays are to be filled, and are no part of a value."""
         self._used.add(holder)
-        arrays = [path for path, leaf in below if _is_array(leaf, path)]
-        if arrays:
-            self._missing += map(_native.format_path, arrays)
-        else:
-            self._plan.values[holder] = self._index.entries[holder].value
+        value = self._index.entries[holder].value
+        if not any(_holds_array(leaf, path) for path, leaf in below):
+            self._plan.values[holder] = value
+            return
+        for path, leaf in below:
+            item = _item(value, path[len(holder) :])
+            sink = fill_sink(leaf, _native.format_path(path))
+            number = as_number(item, sink.dtype) if sink is not None and not isinstance(sink, str) and sink.shape == () else None
+            if sink is not None and not isinstance(sink, str) and number is not None:
+                self._plan.numbers.append((path, sink, number))
+            elif _holds_array(leaf, path) or item is _NOTHING:
+                self._missing.append(_native.format_path(path))
+            else:
+                self._plan.values[path] = item
 
     def _holder(self, path: Path) -> Path | None:
         """The entry above that is a list, tuple or dict as one value."""
@@ -139,6 +148,8 @@ class _Planner:
             self._mismatched.append(
                 f'"{shown}": expected {_kind(leaf)}, found a {entry.value.kind} of {entry.value.length}'
             )
+        elif _holds_array(leaf, path):
+            self._mismatched.append(f'"{shown}": expected {_kind(leaf)} with arrays in it, found one value')
         elif entry.value or not _is_empty(leaf):
             self._plan.values[path] = entry.value
 
@@ -208,9 +219,25 @@ def _is_empty(leaf: Any) -> bool:
     return is_container(leaf) and len(leaf) == 0
 
 
-def _is_array(leaf: Any, path: Path) -> bool:
-    """To be filled, or why it cannot be; NumPy's scalars count as numbers."""
+def _holds_array(leaf: Any, path: Path) -> bool:
+    """An array, or a container of any that is a leaf by its keys. NumPy's scalars count as numbers."""
+    if is_container(leaf):
+        children = leaf.values() if isinstance(leaf, Mapping) else template.children(leaf).values()
+        return any(_holds_array(child, path) for child in children)
     return not isinstance(leaf, np.generic) and fill_sink(leaf, _native.format_path(path)) is not None
+
+
+_NOTHING = object()
+
+
+def _item(value: Any, path: Path) -> Any:
+    """What a value has at a path."""
+    for segment in path:
+        try:
+            value = value[segment]
+        except (KeyError, IndexError, TypeError):
+            return _NOTHING
+    return value
 
 
 def _kind(leaf: Any) -> str:

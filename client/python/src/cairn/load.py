@@ -197,7 +197,7 @@ def _resolve_box(index: Index, path: Path, box: BoxLike) -> Box:
     slices += (slice(None),) * (len(shape) - len(slices))
     for s, n in zip(slices, shape, strict=True):
         bounds = [bound for bound in (s.start, s.stop) if bound is not None]
-        if not all(isinstance(bound, (int, np.integer)) and -n <= bound <= n for bound in bounds):
+        if not all(hasattr(bound, "__index__") and -n <= bound <= n for bound in bounds):
             raise InvalidArgumentError(
                 f'boxes: "{shown}" has shape {shape}; {s.start}:{s.stop} does not lie within {n}', metadata={"path": shown}
             )

@@ -147,9 +147,10 @@ def make(kind: type, fields: dict[str, Any], path: str) -> Any:
             f'"{path}": cannot make a {name_of(kind)}: {error}; fields that are not saved need defaults, or give a '
             "whole object in into="
         ) from None
-    # Also those that were given: __post_init__ may have changed them, and what was saved is what it made of them.
+    # Also those that were given: __post_init__ may have changed them a second time. Not what it made something else of.
     for name, value in fields.items():
-        object.__setattr__(made, name, value)
+        if name not in given or type(getattr(made, name, None)) is type(value):
+            object.__setattr__(made, name, value)
     return made
 
 

@@ -32,7 +32,6 @@ AssetContent: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str
 """The bytes of a file, or its path."""
 
 _MOST_KEYS = 20
-_MOST_NAME_BYTES = 4096  # As it is shown.
 
 
 class _Missing:
@@ -96,8 +95,6 @@ class SaveRequest:
         return self.resume or self.session_key is not None
 
     def check(self) -> None:
-        if not isinstance(self.writer, int) or not isinstance(self.writers, int):
-            raise TypeError(f"writer {self.writer!r} of writers {self.writers!r}; expected two ints")
         if self.writers < 1:
             raise InvalidArgumentError(f"writers: {self.writers}; expected at least 1")
         if not 0 <= self.writer < self.writers:
@@ -121,8 +118,13 @@ class SaveRequest:
             )
         for tag in self.tags:
             self._check_tag(tag)
-        for name, content in self.assets.items():
+        for name, content in self.own_assets.items():
             self._check_asset(name, content)
+
+    @property
+    def own_assets(self) -> Mapping[str, AssetContent]:
+        """What this writer sends of them."""
+        return self.assets if not self.replicated or self.writer == 0 else {}
 
     @property
     def ref(self) -> str:
@@ -141,11 +143,12 @@ class SaveRequest:
             )
 
     def _check_asset(self, name: str, content: AssetContent) -> None:
-        if not isinstance(name, str) or not name or len(_native.format_path((name,)).encode()) > _MOST_NAME_BYTES:
-            shown = name if not isinstance(name, str) or len(name) <= 64 else f"{name[:64]}..."
-            raise InvalidArgumentError(
-                f"{self.ref}: the name of an asset is a text of 1 to {_MOST_NAME_BYTES} bytes, found {shown!r}"
-            )
+        if not isinstance(name, str) or not name:
+            raise InvalidArgumentError(f"{self.ref}: the name of an asset is a text, found {name!r}")
+        try:
+            tree.check_path(tuple(name.split("/")))
+        except InvalidArgumentError as error:
+            raise InvalidArgumentError(f"{self.ref}: the name of an asset: {error.message}") from None
         if isinstance(content, (str, os.PathLike)) and not stat.S_ISREG(os.stat(content).st_mode):
             found = "a folder" if os.path.isdir(content) else "something else"
             raise InvalidArgumentError(
@@ -159,7 +162,7 @@ def save(client: Client, request: SaveRequest, node: Any, progress: ProgressCall
     flat = tree.flatten(node)
     metadata = {**request.metadata, **records.encode(flat.types)}
     items = mine(flat, request.writer, request.writers) if request.replicated else flat.items
-    assets = request.assets if not request.replicated or request.writer == 0 else {}
+    assets = request.own_assets
     total = sum(item.source.nbytes for item in items if isinstance(item, tree.Tensor)) + sum(
         map(_asset_bytes, assets.values())
     )

@@ -20,15 +20,15 @@ def leaves(node: Any) -> dict[Path, Any]:
 
 
 def _collect(node: Any, path: Path, found: dict[Path, Any]) -> None:
-    children = _children(node)
-    if not children:
+    below = children(node)
+    if not below:
         found[path] = node
         return
-    for segment, child in children.items():
+    for segment, child in below.items():
         _collect(child, (*path, segment), found)
 
 
-def _children(node: Any) -> Mapping[Any, Any]:
+def children(node: Any) -> Mapping[Any, Any]:
     """The children by segment; nothing for a leaf, for what is empty, and for a dict that is a value by its keys."""
     if isinstance(node, enum.Enum) or not is_container(node):
         return {}
@@ -47,9 +47,9 @@ def replace(node: Any, values: Mapping[Path, Any], path: Path = ()) -> Any:
     """
     if path in values:
         return values[path]
-    children = _children(node)
-    made = {segment: replace(child, values, (*path, segment)) for segment, child in children.items()}
-    changed = {segment: value for segment, value in made.items() if value is not children[segment]}
+    below = children(node)
+    made = {segment: replace(child, values, (*path, segment)) for segment, child in below.items()}
+    changed = {segment: value for segment, value in made.items() if value is not below[segment]}
     if not changed:
         return node
     if records.is_record(node):
