@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import subprocess
 import sys
+import time
 from typing import Callable, ContextManager
 
 from harness.figures import Goal, Sample
@@ -36,6 +37,7 @@ class Group:
     unit: str = "GB/s"
     rounds: int | None = None  # Other than what the user asked for.
     warmup: bool = True
+    settle: float = 0.0  # Seconds of rest before each run: so that nobody gets, or has taken away, memory that the one before freed.
     note: str = ""
 
 
@@ -79,6 +81,7 @@ def run_group(group, rounds, say=lambda text: print(text, file=sys.stderr, flush
                 for contender in _taking_turns(result.contenders, number):
                     if contender.key in result.failures:
                         continue
+                    time.sleep(group.settle)
                     try:
                         samples[contender.key] = contender.run(new_seed())
                     except (LeftOut, *FAULTS) as error:
