@@ -40,7 +40,7 @@ bool IsPlain(const PutStep& step) {
 // and Finish are started by the queue alone, so they need no lock; reads by the queue or inside OnReadDone.
 //
 // Where storage is memory, one of gRPC's threads at a time does the queue's work itself for what it has just received: another one
-// goes on receiving meanwhile. The bytes are in its processor's cache, and the pages that they came in, which are free
+// goes on receiving meanwhile. The bytes are in its processor's cache; and, it seems, the pages that they came in, free
 // again, are those that they are written to.
 class PutTensorReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>, public ActiveStream {
  public:
